@@ -1,0 +1,253 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# @license AGPL-3.0-only
+"""
+@title Clearing house: the only holder of money
+@notice Wiring of accounts, custody, positions and the check at the end of every call. The public surface, with its
+        natspec, is IClearingHouse.
+@custom:security The transient lock covers every function and view. Whatever can lower equity or raise risk ends in
+        `solvency._settle`, liquidations in a check of their own.
+"""
+
+from contracts.interfaces import IClearingHouse
+from contracts.modules import accounts
+from contracts.modules import authority
+from contracts.modules import consent
+from contracts.modules import custody
+from contracts.modules import liquidation
+from contracts.modules import positions
+from contracts.modules import solvency
+from contracts.modules import trading
+
+implements: IClearingHouse
+
+initializes: accounts
+initializes: authority
+initializes: custody
+initializes: positions
+initializes: consent[accounts := accounts]
+initializes: solvency[
+    accounts := accounts, authority := authority, custody := custody, positions := positions
+]
+initializes: trading[
+    accounts := accounts, consent := consent, custody := custody, positions := positions, solvency := solvency
+]
+initializes: liquidation[
+    accounts := accounts, authority := authority, custody := custody, positions := positions, solvency := solvency
+]
+
+exports: (
+    accounts.create_account,
+    accounts.set_operator,
+    accounts.account_count,
+    accounts.owner_of,
+    accounts.mode_of,
+    accounts.operator_expiry,
+)
+exports: (
+    authority.owner,
+    authority.pending_owner,
+    authority.transfer_ownership,
+    authority.accept_ownership,
+    authority.guardian,
+    authority.paused,
+    authority.set_guardian,
+    authority.set_paused,
+)
+exports: (custody.cash, custody.balance_of, custody.collateral_count, custody.collaterals)
+exports: (positions.book, positions.cost)
+exports: (consent.approve_trade, consent.cancel_nonce, consent.hash_trade, consent.nonce_used)
+exports: (solvency.assess, solvency.portfolio, solvency.engine, solvency.market_data)
+exports: (liquidation.liquidation_discount, liquidation.minimum_slice)
+
+# Kinds of action in a batch.
+DEPOSIT: constant(uint256) = 0
+WITHDRAW: constant(uint256) = 1
+TRANSFER: constant(uint256) = 2
+TRADE: constant(uint256) = 3
+MAX_ACTIONS: constant(uint256) = 16
+
+
+@deploy
+def __init__(quote: address, cap: uint256, engine: address, market_data: address):
+    """
+    @notice The deployer becomes the owner. Liquidations start at a discount of 5% and slices of at least 10%.
+    @param quote The stablecoin that is cash.
+    @param cap How much of it may be deposited, token units.
+    @param engine IMarginEngine.
+    @param market_data IMarketData, the one that the engine reads.
+    """
+    authority.__init__()
+    custody.__init__(quote, cap)
+    consent.__init__()
+    solvency._set_engine(engine, market_data)
+    liquidation._set_terms(5 * 10**16, 10**17)
+
+
+@external
+def set_mode(account: uint256, mode: uint256):
+    """
+    @custom:see IClearingHouse
+    """
+    solvency._touch(account, True)
+    accounts._set_mode(account, mode)
+    solvency._settle()
+
+
+@external
+def deposit(account: uint256, collateral: uint256, amount: uint256) -> uint256:
+    """
+    @custom:see IClearingHouse
+    """
+    return self._deposit(account, collateral, amount)
+
+
+@external
+def withdraw(account: uint256, collateral: uint256, amount: uint256, recipient: address):
+    """
+    @custom:see IClearingHouse
+    """
+    self._withdraw(account, collateral, amount, recipient)
+    solvency._settle()
+
+
+@external
+def transfer(sender: uint256, receiver: uint256, collateral: uint256, amount: uint256):
+    """
+    @custom:see IClearingHouse
+    """
+    self._transfer(sender, receiver, collateral, amount)
+    solvency._settle()
+
+
+@external
+def trade(
+    taker: uint256,
+    maker: uint256,
+    legs: DynArray[IClearingHouse.Leg, trading.MAX_PACKAGE],
+    nonce: uint256,
+    deadline: uint256,
+    signature: Bytes[65],
+):
+    """
+    @custom:see IClearingHouse
+    """
+    trading._trade(taker, maker, legs, nonce, deadline, signature)
+    solvency._settle()
+
+
+@external
+def execute(actions: DynArray[IClearingHouse.Action, MAX_ACTIONS]):
+    """
+    @custom:see IClearingHouse
+    """
+    for action: IClearingHouse.Action in actions:
+        if action.kind == DEPOSIT:
+            # Kept before, so that the check sees the call as a whole.
+            solvency._touch(action.account, False)
+            self._deposit(action.account, action.collateral, action.amount)
+        elif action.kind == WITHDRAW:
+            self._withdraw(action.account, action.collateral, action.amount, action.recipient)
+        elif action.kind == TRANSFER:
+            self._transfer(action.account, action.counterparty, action.collateral, action.amount)
+        else:
+            assert action.kind == TRADE, "clearing house: action"
+            trading._trade(
+                action.account, action.counterparty, action.legs, action.nonce, action.deadline, action.signature
+            )
+    solvency._settle()
+
+
+@external
+def liquidate(
+    account: uint256, bidder: uint256, fraction: uint256, minimum: uint256, max_price: uint256, deadline: uint256
+) -> (uint256, uint256):
+    """
+    @custom:see IClearingHouse
+    """
+    return liquidation._liquidate(account, bidder, fraction, minimum, max_price, deadline)
+
+
+@external
+def list_collateral(
+    token: address,
+    underlying: uint256,
+    source: address,
+    haircut_initial: uint256,
+    haircut_maintenance: uint256,
+    cap: uint256,
+) -> uint256:
+    """
+    @custom:see IClearingHouse
+    """
+    authority._require_owner()
+    return custody._list(token, underlying, source, haircut_initial, haircut_maintenance, cap)
+
+
+@external
+def set_cap(collateral: uint256, cap: uint256):
+    """
+    @custom:see IClearingHouse
+    """
+    authority._require_owner()
+    custody._set_cap(collateral, cap)
+
+
+@external
+def set_engine(new_engine: address, new_market_data: address):
+    """
+    @custom:see IClearingHouse
+    """
+    authority._require_owner()
+    solvency._set_engine(new_engine, new_market_data)
+
+
+@external
+def set_liquidation_terms(discount: uint256, smallest: uint256):
+    """
+    @custom:see IClearingHouse
+    """
+    authority._require_owner()
+    liquidation._set_terms(discount, smallest)
+
+
+@internal
+def _deposit(account: uint256, collateral: uint256, amount: uint256) -> uint256:
+    """
+    @notice Only the account's own side may add to it: a kind of collateral with a stale price would stop the account.
+    """
+    accounts._require_control(account)
+    arrived: uint256 = custody._receive(account, collateral, amount)
+    if collateral != custody.QUOTE:
+        solvency._require_admissible(account)
+    return arrived
+
+
+@internal
+def _withdraw(account: uint256, collateral: uint256, amount: uint256, recipient: address):
+    """
+    @notice A delegated key can pay out to the owner alone.
+    """
+    accounts._require_control(account)
+    owner: address = accounts.owner_of[account]
+    assert recipient == owner or msg.sender == owner, "accounts: recipient"
+    solvency._touch(account, True)
+    custody._send(account, collateral, amount, recipient)
+
+
+@internal
+def _transfer(sender: uint256, receiver: uint256, collateral: uint256, amount: uint256):
+    """
+    @notice Both accounts must be the caller's to act for, and have one owner.
+    """
+    assert sender != receiver, "accounts: one account"
+    accounts._require_control(sender)
+    accounts._require_control(receiver)
+    assert accounts.owner_of[sender] == accounts.owner_of[receiver], "accounts: two owners"
+    solvency._touch(sender, True)
+    solvency._touch(receiver, False)
+    custody._debit(sender, collateral, amount)
+    custody._credit(receiver, collateral, amount)
+    if collateral != custody.QUOTE:
+        solvency._require_admissible(receiver)
+    log IClearingHouse.Transferred(sender=sender, receiver=receiver, collateral=collateral, amount=amount)

@@ -1,0 +1,168 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# @license AGPL-3.0-only
+"""
+@title Market data: spot, forwards, rates and surfaces from authorised publishers
+@notice One transaction replaces the state of one underlying and of any of its expiries. Feeds that verify signatures or
+        read other oracles become publishers behind the same interface.
+@custom:security Timestamps are strictly newer and never ahead of the block; every number is bounded so that the margin
+        engine cannot revert on it. Prices are not compared with other sources here.
+"""
+
+from snekmate.auth import ownable
+from snekmate.auth import ownable_2step
+
+from contracts.interfaces import IMarketData
+
+implements: IMarketData
+
+initializes: ownable
+initializes: ownable_2step[ownable := ownable]
+
+exports: (
+    ownable.owner,
+    ownable_2step.pending_owner,
+    ownable_2step.transfer_ownership,
+    ownable_2step.accept_ownership,
+)
+
+event PublisherSet:
+    publisher: indexed(address)
+    allowed: bool
+
+event HeartbeatSet:
+    heartbeat_seconds: uint256
+
+# 1e-9 quote units: 1e-6 to 1e12.
+MIN_PRICE: constant(uint256) = 10**3
+MAX_PRICE: constant(uint256) = 10**21
+# 1e-12 units.
+ONE: constant(uint256) = 10**12
+MAX_RATE: constant(int256) = 10**12
+MAX_SVI: constant(int256) = 100 * 10**12
+MAX_TENOR: constant(uint256) = 10 * 365 * 86400
+
+heartbeat_seconds: public(uint256)
+is_publisher: public(HashMap[address, bool])
+_heads: HashMap[uint256, uint256]
+_expiries: HashMap[uint256, HashMap[uint256, uint256[2]]]
+
+
+@deploy
+def __init__(heartbeat_seconds: uint256):
+    """
+    @notice The deployer owns the contract and names publishers.
+    @param heartbeat_seconds Age beyond which data are not fresh.
+    """
+    ownable.__init__()
+    ownable_2step.__init__()
+    self.heartbeat_seconds = heartbeat_seconds
+    log HeartbeatSet(heartbeat_seconds=heartbeat_seconds)
+
+
+@external
+def set_publisher(publisher: address, allowed: bool):
+    """
+    @notice Allows or forbids an address to publish. Only the owner.
+    @param publisher The address.
+    @param allowed Whether it may publish.
+    """
+    ownable._check_owner()
+    self.is_publisher[publisher] = allowed
+    log PublisherSet(publisher=publisher, allowed=allowed)
+
+
+@external
+def set_heartbeat(heartbeat_seconds: uint256):
+    """
+    @notice Sets the age beyond which data are not fresh. Only the owner.
+    @param heartbeat_seconds Seconds.
+    """
+    ownable._check_owner()
+    self.heartbeat_seconds = heartbeat_seconds
+    log HeartbeatSet(heartbeat_seconds=heartbeat_seconds)
+
+
+@external
+def publish(update: IMarketData.Update):
+    """
+    @notice Replaces the state of an underlying and of the expiries named. Only a publisher.
+    @param update Units as `IMarketData` states; timestamp not after the block and after the last one's.
+    """
+    assert self.is_publisher[msg.sender], "market: publisher"
+    assert update.underlying != 0 and update.underlying < 256, "market: underlying"
+    assert update.timestamp <= block.timestamp, "market: timestamp ahead"
+    assert update.timestamp > self._heads[update.underlying] & (2**32 - 1), "market: timestamp not newer"
+    self._check_price(update.spot)
+    self._check_price(update.perp_mark)
+    assert update.confidence < ONE, "market: confidence"
+    assert update.scan_range != 0 and update.scan_range <= ONE, "market: scan range"
+    self._heads[update.underlying] = (
+        (update.spot << 184)
+        | (update.perp_mark << 112)
+        | (update.confidence << 72)
+        | (update.scan_range << 32)
+        | update.timestamp
+    )
+    for e: IMarketData.ExpiryUpdate in update.expiries:
+        assert e.expiry != 0 and e.expiry <= update.timestamp + MAX_TENOR, "market: expiry"
+        assert e.expiry < 2**32, "market: expiry"
+        self._check_price(e.forward)
+        assert abs(e.rate) <= MAX_RATE, "market: rate"
+        s: IMarketData.Surface = e.surface
+        self._check_price(s.forward)
+        assert abs(s.a) <= MAX_SVI, "market: svi a"
+        assert s.b >= 0 and s.b <= MAX_SVI, "market: svi b"
+        assert abs(s.rho) < convert(ONE, int256), "market: svi rho"
+        assert abs(s.m) <= MAX_SVI, "market: svi m"
+        assert s.sigma > 0 and s.sigma <= MAX_SVI, "market: svi sigma"
+        assert s.ref_seconds != 0 and s.ref_seconds <= MAX_TENOR, "market: svi tenor"
+        self._expiries[update.underlying][e.expiry] = [
+            (e.forward << 184)
+            | (s.forward << 112)
+            | (self._field(e.rate) << 64)
+            | (s.ref_seconds << 32)
+            | update.timestamp,
+            (self._field(s.a) << 208)
+            | (self._field(s.b) << 160)
+            | (self._field(s.rho) << 112)
+            | (self._field(s.m) << 64)
+            | (self._field(s.sigma) << 16),
+        ]
+    log IMarketData.MarketUpdated(underlying=update.underlying, timestamp=update.timestamp, spot=update.spot)
+
+
+@external
+@view
+def read(underlying: uint256, expiries: DynArray[uint256, 16]) -> (DynArray[uint256, 33], bool):
+    """
+    @notice The state of one underlying and of some of its expiries.
+    @param underlying The id, 1 to 255.
+    @param expiries Seconds since 1970.
+    @return The head, then two words for each expiry, in the order asked for; zero words where nothing was ever
+            published. And whether every one of them was published and is within its heartbeat.
+    """
+    head: uint256 = self._heads[underlying]
+    words: DynArray[uint256, 33] = [head]
+    # The oldest timestamp; zero where something was never published.
+    oldest: uint256 = head & (2**32 - 1)
+    for expiry: uint256 in expiries:
+        pair: uint256[2] = self._expiries[underlying][expiry]
+        oldest = min(oldest, pair[0] & (2**32 - 1))
+        words.append(pair[0])
+        words.append(pair[1])
+    return words, oldest != 0 and block.timestamp <= oldest + self.heartbeat_seconds
+
+
+@internal
+@pure
+def _check_price(price: uint256):
+    """@notice Reverts unless the price is admissible."""
+    assert price >= MIN_PRICE and price <= MAX_PRICE, "market: price"
+
+
+@internal
+@pure
+def _field(number: int256) -> uint256:
+    """@return The number as 48 bits of two's complement."""
+    return convert(convert(number, bytes32), uint256) & (2**48 - 1)

@@ -1,0 +1,127 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# @license AGPL-3.0-only
+"""
+@title Methodology: one set of scenarios and charges, fixed for ever
+@notice To change a number, governance deploys another and points the engine's successor at it: whoever holds an address
+        holds its numbers.
+@custom:security The bounds below are what keeps the engine total and its error bound true.
+"""
+
+from contracts.interfaces import IMethodology
+
+implements: IMethodology
+
+WAD: constant(int256) = 10**18
+MIN_VOL: constant(int256) = 10**16
+MAX_SCENARIOS: constant(uint256) = 64
+
+COMPILED: immutable(IMethodology.Compiled)
+
+
+@deploy
+def __init__(
+    parameters: IMethodology.Parameters,
+    groups: DynArray[IMethodology.Group, 8],
+    scenarios: DynArray[IMethodology.Scenario, MAX_SCENARIOS],
+):
+    """
+    @notice Checks and sorts the scenarios.
+    @param parameters Every charge; see the bounds in the code.
+    @param groups Correlation groups without a common member.
+    @param scenarios 1 to 64 rows of x, y, z, g.
+    """
+    assert len(scenarios) > 0, "methodology: scenarios"
+    assert parameters.scan_range >= 0 and parameters.scan_range <= WAD, "methodology: scan_range"
+    assert parameters.vol_up >= 0 and parameters.vol_up <= 10 * WAD, "methodology: vol_up"
+    assert parameters.vol_down >= 0 and parameters.vol_down <= WAD, "methodology: vol_down"
+    assert parameters.vol_floor_up >= 0 and parameters.vol_floor_up <= 10 * WAD, "methodology: vol_floor_up"
+    assert parameters.vol_power_short >= 0 and parameters.vol_power_short <= WAD, "methodology: vol_power_short"
+    assert parameters.vol_power_long >= 0 and parameters.vol_power_long <= WAD, "methodology: vol_power_long"
+    assert parameters.tilt >= 0 and parameters.tilt < WAD, "methodology: tilt"
+    assert parameters.calendar >= 0 and parameters.calendar <= WAD, "methodology: calendar"
+    assert parameters.vega_calendar >= 0 and parameters.vega_calendar <= WAD, "methodology: vega_calendar"
+    assert parameters.som >= 0 and parameters.som <= WAD, "methodology: som"
+    assert parameters.flat >= 0 and parameters.flat <= 10**6 * WAD, "methodology: flat"
+    assert parameters.h_delta >= 0 and parameters.h_delta <= WAD, "methodology: h_delta"
+    assert parameters.depth_delta >= WAD and parameters.depth_delta <= 10**15 * WAD, "methodology: depth_delta"
+    assert parameters.h_vega >= 0 and parameters.h_vega <= 100 * WAD, "methodology: h_vega"
+    assert parameters.depth_vega >= WAD and parameters.depth_vega <= 10**15 * WAD, "methodology: depth_vega"
+    # IM >= MM for whatever passes (INV-07).
+    assert (
+        parameters.initial_factor >= WAD and parameters.initial_factor <= 10 * WAD
+    ), "methodology: initial_factor"
+
+    sorted: IMethodology.Compiled = empty(IMethodology.Compiled)
+    sorted.parameters = parameters
+    seen: uint256 = 1
+    for group: IMethodology.Group in groups:
+        # Bit 0 is no underlying.
+        assert group.members & seen == 0, "methodology: group members"
+        assert group.credit >= 0 and group.credit <= WAD, "methodology: group credit"
+        seen |= group.members
+    sorted.groups = groups
+
+    level_y: DynArray[int256, MAX_SCENARIOS] = []
+    level_z: DynArray[int256, MAX_SCENARIOS] = []
+    for s: IMethodology.Scenario in scenarios:
+        assert abs(s.x) <= 100 * WAD, "methodology: x"
+        assert abs(s.y) <= WAD, "methodology: y"
+        assert abs(s.z) <= WAD, "methodology: z"
+        assert s.g > 0 and s.g <= WAD, "methodology: g"
+        # A larger covered rise would let the price error of a scenario outgrow the bound of M-16.
+        assert s.g * s.x <= 4 * WAD * WAD, "methodology: g * x above 4"
+        known: bool = False
+        for i: uint256 in range(len(level_y), bound=MAX_SCENARIOS):
+            if level_y[i] == s.y and level_z[i] == s.z:
+                known = True
+        if not known:
+            level_y.append(s.y)
+            level_z.append(s.z)
+        known = False
+        for x: int256 in sorted.moves:
+            if x == s.x:
+                known = True
+        if not known:
+            sorted.moves.append(s.x)
+
+    for i: uint256 in range(len(level_y), bound=MAX_SCENARIOS):
+        count: uint256 = 0
+        for j: uint256 in range(len(scenarios), bound=MAX_SCENARIOS):
+            if scenarios[j].y != level_y[i] or scenarios[j].z != level_z[i]:
+                continue
+            move: uint256 = 0
+            for k: uint256 in range(len(sorted.moves), bound=MAX_SCENARIOS):
+                if sorted.moves[k] == scenarios[j].x:
+                    move = k
+            sorted.rungs.append((convert(scenarios[j].g, uint256) << 16) | (move << 8) | j)
+            count += 1
+        vol_range: int256 = parameters.vol_down
+        least: int256 = MIN_VOL
+        if level_y[i] > 0:
+            vol_range = parameters.vol_up
+            least = max(MIN_VOL, parameters.vol_floor_up)
+        sorted.levels.append(
+            (self._field(level_y[i] * vol_range // WAD) << 152)
+            | (self._field(level_z[i] * parameters.tilt // WAD) << 80)
+            | (self._field(least) << 8)
+            | count
+        )
+    COMPILED = sorted
+
+
+@external
+@view
+def compiled() -> IMethodology.Compiled:
+    """
+    @notice Everything that a margin check needs to know.
+    @return Parameters, groups and the sorted scenarios.
+    """
+    return COMPILED
+
+
+@internal
+@pure
+def _field(number: int256) -> uint256:
+    """@return The number as 72 bits of two's complement."""
+    return convert(convert(number, bytes32), uint256) & (2**72 - 1)

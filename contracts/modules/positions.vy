@@ -1,0 +1,186 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# @license AGPL-3.0-only
+"""
+@title Positions: a book of packed words for each account, ascending by instrument
+@notice A package is merged into a book in one pass, and only the words that change are written. Beside the book stands
+        `cost`, the sum of size * entry price over futures and perpetuals, in place of an entry price for each leg.
+@custom:security Packages go into two books with opposite sizes, or out of one book into another, so that every
+        instrument sums to zero over all accounts (INV-01).
+"""
+
+from contracts.libraries import position
+
+MAX_LEGS: constant(uint256) = 128
+MAX_UNDERLYINGS: constant(uint256) = 8
+MAX_EXPIRIES: constant(uint256) = 16
+MAX_COLLATERALS: constant(uint256) = 16
+# The field of the size in a word.
+SIZE_MASK: constant(uint256) = (2**64 - 1) << 80
+WAD: constant(int256) = 10**18
+
+_books: HashMap[uint256, DynArray[uint256, MAX_LEGS]]
+cost: public(HashMap[uint256, int256])
+
+
+@external
+@view
+def book(account: uint256) -> DynArray[uint256, MAX_LEGS]:
+    """
+    @custom:see IClearingHouse
+    """
+    return self._books[account]
+
+
+@internal
+def _add(account: uint256, package: DynArray[uint256, MAX_LEGS], cost: int256) -> int256:
+    """
+    @notice Merges a package into a book.
+    @param account The account.
+    @param package Words strictly ascending by instrument.
+    @param cost What the futures and perpetuals of the package cost; may be negative.
+    @return Profit to be added to the account's cash: all of it once the book holds no future or perpetual, else 0.
+    """
+    old: DynArray[uint256, MAX_LEGS] = self._books[account]
+    new: DynArray[uint256, MAX_LEGS] = self._merge(old, package)
+    kept: uint256 = min(len(old), len(new))
+    for i: uint256 in range(kept, bound=MAX_LEGS):
+        if new[i] != old[i]:
+            self._books[account][i] = new[i]
+    for i: uint256 in range(kept, len(new), bound=MAX_LEGS):
+        self._books[account].append(new[i])
+    for i: uint256 in range(kept, len(old), bound=MAX_LEGS):
+        self._books[account].pop()
+
+    total: int256 = self.cost[account] + cost
+    profit: int256 = 0
+    if total != 0 and not self._has_linear(new):
+        profit = -total
+        total = 0
+    if total != self.cost[account]:
+        self.cost[account] = total
+    return profit
+
+
+@internal
+@pure
+def _merge(
+    book: DynArray[uint256, MAX_LEGS], package: DynArray[uint256, MAX_LEGS]
+) -> DynArray[uint256, MAX_LEGS]:
+    """
+    @notice The union of two ascending lists of words, sizes of the same instrument added, zero sizes left out.
+    """
+    merged: DynArray[uint256, MAX_LEGS] = []
+    i: uint256 = 0
+    last: uint256 = 0
+    for word: uint256 in package:
+        instrument: uint256 = position.instrument(word)
+        assert instrument > last, "positions: order"
+        last = instrument
+        for _: uint256 in range(MAX_LEGS):
+            if i == len(book) or position.instrument(book[i]) >= instrument:
+                break
+            assert len(merged) < MAX_LEGS, "positions: too many legs"
+            merged.append(book[i])
+            i += 1
+        size: int256 = position.size(word)
+        if i < len(book) and position.instrument(book[i]) == instrument:
+            size += position.size(book[i])
+            i += 1
+        if size != 0:
+            assert len(merged) < MAX_LEGS, "positions: too many legs"
+            merged.append(self._resize(word, size))
+    for j: uint256 in range(i, len(book), bound=MAX_LEGS):
+        assert len(merged) < MAX_LEGS, "positions: too many legs"
+        merged.append(book[j])
+    return merged
+
+
+@internal
+@pure
+def _resize(word: uint256, size: int256) -> uint256:
+    """
+    @notice The word of the same instrument with another size; its cached logarithm stays.
+    """
+    assert abs(size) <= position.MAX_SIZE, "positions: size"
+    return (word & ~SIZE_MASK) | ((convert(convert(size, bytes32), uint256) << 80) & SIZE_MASK)
+
+
+@internal
+@pure
+def _negate(package: DynArray[uint256, MAX_LEGS]) -> DynArray[uint256, MAX_LEGS]:
+    """
+    @return The same instruments with the opposite sizes.
+    """
+    negative: DynArray[uint256, MAX_LEGS] = []
+    for word: uint256 in package:
+        negative.append(self._resize(word, -position.size(word)))
+    return negative
+
+
+@internal
+@pure
+def _slice(book: DynArray[uint256, MAX_LEGS], fraction: int256) -> DynArray[uint256, MAX_LEGS]:
+    """
+    @notice A part of every leg. Sizes are rounded towards zero; a leg of which nothing would move is taken whole.
+    @param book Words.
+    @param fraction 1e-18, positive, at most 1e18.
+    """
+    part: DynArray[uint256, MAX_LEGS] = []
+    for word: uint256 in book:
+        # Towards zero: at most 9e18 * 1e18.
+        size: int256 = position.size(word) * fraction // WAD
+        if size == 0:
+            part.append(word)
+        else:
+            part.append(self._resize(word, size))
+    return part
+
+
+@internal
+@pure
+def _has_linear(book: DynArray[uint256, MAX_LEGS]) -> bool:
+    """
+    @return Whether there is a future or a perpetual in the book.
+    """
+    for word: uint256 in book:
+        if position.kind(word) < position.CALL:
+            return True
+    return False
+
+
+@internal
+@pure
+def _require_limits(
+    book: DynArray[uint256, MAX_LEGS], claims: DynArray[uint256, MAX_COLLATERALS], isolated: bool
+):
+    """
+    @notice What makes an account admissible to the engine beyond the order of its words.
+    @param book Words.
+    @param claims Underlyings of the account's collateral; they take a place in the grid too.
+    @param isolated Whether the account may hold one position only.
+    """
+    assert not isolated or len(book) <= 1, "positions: isolated"
+    seen: uint256 = 0  # one bit for each of the 256 ids
+    underlyings: uint256 = 0
+    expiries: uint256 = 0
+    last: uint256 = 0  # underlying and expiry
+    for word: uint256 in book:
+        bucket: uint256 = word >> 216
+        if bucket == last:
+            continue
+        last = bucket
+        bit: uint256 = 1 << (bucket >> 32)
+        if seen & bit == 0:
+            seen |= bit
+            underlyings += 1
+            expiries = 0
+        if bucket & (2**32 - 1) != 0:
+            expiries += 1
+            assert expiries <= MAX_EXPIRIES, "positions: too many expiries"
+    for claim: uint256 in claims:
+        bit: uint256 = 1 << claim
+        if claim != 0 and seen & bit == 0:
+            seen |= bit
+            underlyings += 1
+    assert underlyings <= MAX_UNDERLYINGS, "positions: underlyings"

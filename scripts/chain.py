@@ -1,0 +1,291 @@
+"""Between the float model's objects and the contracts: deployment of the engine, encoding and decoding.
+
+Nothing here computes margin. Numbers of the model are doubles nearest to decimals (M-0), so the decimal is got back by
+its shortest form and scaled exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from typing import Any
+
+from python_model.methodology import Methodology
+from python_model.portfolio import SECONDS_PER_YEAR, Book, Collateral, Kind, Market, Mode, Position, Underlying, net
+from scripts import normal_table
+
+KINDS = {Kind.PERP: 0, Kind.FUTURE: 1, Kind.CALL: 2, Kind.PUT: 3}
+MODES = {Mode.ISOLATED: 0, Mode.CROSS: 1, Mode.PORTFOLIO: 2}
+WAD = 18
+# Of M-16: the requirement exceeds the exact one by at most 4 epsilon times the notional.
+EPSILON = 1e-9
+HEARTBEAT_SECONDS = 3600
+
+
+def scaled(number: float, decimals: int) -> int:
+    """A decimal number times ``10**decimals``, rounded half to even."""
+    with localcontext(prec=60):
+        return int(Decimal(repr(float(number))).scaleb(decimals).to_integral_value())
+
+
+def wad(number: float) -> int:
+    """A number at 1e-18."""
+    return scaled(number, WAD)
+
+
+def as_float(number: int, decimals: int = WAD) -> float:
+    """A fixed-point number as the nearest double."""
+    with localcontext(prec=60):
+        return float(Decimal(number).scaleb(-decimals))
+
+
+def pack(underlying: int, expiry: int, strike: int, kind: int, size: int) -> int:
+    """The position word, as `contracts/libraries/position.vy` packs it.
+
+    Parameters
+    ----------
+    underlying, expiry, kind : int
+    strike, size : int, 1e-6 units
+
+    Returns
+    -------
+    int, an unsigned 256-bit word. ``ln K`` is rounded down at 1e-18.
+    """
+    log_strike = 0
+    if strike:
+        with localcontext(prec=60):
+            log_strike = int((Decimal(strike).scaleb(-6).ln().scaleb(WAD)).to_integral_value(rounding="ROUND_FLOOR"))
+    return (
+        (underlying << 248)
+        | (expiry << 216)
+        | (strike << 152)
+        | (kind << 144)
+        | ((size % 2**64) << 80)
+        | (log_strike % 2**80)
+    )
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Shift from the time of a case to the time of the chain; times to expiry stay what they are."""
+
+    shift: int
+
+    def chain(self, time: int) -> int:
+        """A case's time on the chain, kept within 32 bits."""
+        return max(time + self.shift, 1)
+
+
+def ids(names: Iterable[str]) -> dict[str, int]:
+    """Ids of underlyings, from 1, in order of name."""
+    return {name: i + 1 for i, name in enumerate(sorted(names))}
+
+
+def position_word(position: Position, names: dict[str, int], clock: Clock) -> int:
+    """The word of a net leg."""
+    return pack(
+        names[position.underlying],
+        0 if position.expiry is None else clock.chain(position.expiry),
+        0 if position.strike is None else scaled(position.strike, 6),
+        KINDS[position.kind],
+        scaled(position.size, 6),
+    )
+
+
+def holding(collateral: Collateral, names: dict[str, int]) -> tuple[int, ...]:
+    """`IMarginEngine.Holding`."""
+    return (
+        0 if collateral.underlying is None else names[collateral.underlying],
+        wad(collateral.amount),
+        wad(collateral.price),
+        wad(collateral.haircut_initial),
+        wad(collateral.haircut_maintenance),
+    )
+
+
+def cost(positions: Sequence[Position], market: Market) -> int:
+    """Sum of size times entry over futures and perps, 1e-18 USD."""
+    total = 0
+    for p in positions:
+        if p.kind.is_option:
+            continue
+        u = market.underlyings[p.underlying]
+        mark = u.perp_mark if p.expiry is None else u.at(p.expiry).forward
+        total += scaled(p.size, 6) * scaled(mark if p.entry is None else p.entry, 12)
+    return total
+
+
+def account(book: Book, market: Market, names: dict[str, int], clock: Clock) -> tuple[Any, ...]:
+    """`IMarginEngine.Account` of a book: legs netted, entries summed into the cost."""
+    legs = sorted(position_word(p, names, clock) for p in net(book.positions, market))
+    return (
+        MODES[book.mode],
+        wad(book.cash),
+        cost(book.positions, market),
+        [holding(c, names) for c in book.collateral],
+        legs,
+    )
+
+
+def update(underlying: int, u: Underlying, timestamp: int, clock: Clock) -> tuple[Any, ...]:
+    """`IMarketData.Update` of one underlying."""
+    expiries = [
+        (
+            clock.chain(e.expiry),
+            scaled(e.forward, 9),
+            scaled(e.rate, 12),
+            (
+                scaled(e.svi.a, 12),
+                scaled(e.svi.b, 12),
+                scaled(e.svi.rho, 12),
+                scaled(e.svi.m, 12),
+                scaled(e.svi.sigma, 12),
+                round(e.svi.ref_tau * SECONDS_PER_YEAR),
+                scaled(e.svi.forward, 9),
+            ),
+        )
+        for e in u.expiries
+    ]
+    return (
+        underlying,
+        timestamp,
+        scaled(u.spot, 9),
+        scaled(u.perp_mark, 9),
+        scaled(u.confidence, 12),
+        scaled(u.scan_range, 12),
+        expiries,
+    )
+
+
+def methodology_arguments(methodology: Methodology, names: dict[str, int]) -> tuple[Any, ...]:
+    """Constructor arguments of `Methodology`; members of groups that have no id are left out."""
+    m = methodology
+    parameters = (
+        0 if m.scan_range is None else wad(m.scan_range),
+        *(
+            wad(value)
+            for value in (
+                m.vol_up,
+                m.vol_down,
+                m.vol_floor_up,
+                m.vol_power_short,
+                m.vol_power_long,
+                m.tilt,
+                m.calendar,
+                m.vega_calendar,
+                m.som,
+                m.flat,
+                m.h_delta,
+                m.depth_delta,
+                m.h_vega,
+                m.depth_vega,
+                m.initial_factor,
+            )
+        ),
+    )
+    groups = [(sum(1 << names[n] for n in g.members if n in names), wad(g.credit)) for g in m.groups]
+    scenarios = [tuple(wad(float(v)) for v in row) for row in zip(m.x, m.y, m.z, m.g, strict=True)]
+    return parameters, groups, scenarios
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The engine and what it reads, on some chain."""
+
+    market_data: Any
+    kernel: Any
+    engines: dict[str, Any]
+    names: dict[str, int]
+    sender: Any
+
+
+def deploy_engine(
+    contracts: Any, sender: Any, methodologies: Sequence[Methodology], names: dict[str, int]
+) -> Deployment:
+    """Deploy market data, kernel, and a methodology with an engine for each preset.
+
+    Parameters
+    ----------
+    contracts : namespace of ape contract containers
+    sender : ape account; becomes owner and publisher
+    methodologies : sequence of Methodology
+    names : ids of underlyings
+
+    Returns
+    -------
+    Deployment
+    """
+    market_data = sender.deploy(contracts.MarketData, HEARTBEAT_SECONDS)
+    market_data.set_publisher(sender, True, sender=sender)
+    kernel = sender.deploy(contracts.PricingKernel, normal_table.words())
+    engines = {}
+    for m in methodologies:
+        data = sender.deploy(contracts.Methodology, *methodology_arguments(m, names))
+        engines[m.name] = sender.deploy(contracts.MarginEngine, market_data, data, kernel)
+    return Deployment(market_data, kernel, engines, names, sender)
+
+
+def publish(deployment: Deployment, market: Market, timestamp: int) -> Clock:
+    """Publish a market as of ``timestamp`` of the chain, which may not be ahead of the next block.
+
+    Returns
+    -------
+    Clock that the market's expiries were shifted by.
+    """
+    clock = Clock(timestamp - market.as_of)
+    for name, u in market.underlyings.items():
+        deployment.market_data.publish(update(deployment.names[name], u, timestamp, clock), sender=deployment.sender)
+    return clock
+
+
+def error_notional(book: Book, market: Market) -> float:
+    """``sum |q| (F + K)`` over the net options of a book, USD (M-16)."""
+    return sum(
+        abs(p.size) * (market.underlyings[p.underlying].at(p.expiry or 0).forward + (p.strike or 0.0))
+        for p in net(book.positions, market)
+        if p.kind.is_option
+    )
+
+
+CHARGES = ("scan", "calendar", "vega_calendar", "short_option", "liquidity", "confidence")
+GREEKS = ("delta", "gamma", "vega", "theta", "rho")
+
+
+def result(assessment: Any, reports: Sequence[Any], names: dict[str, int]) -> dict[str, Any]:
+    """The contract's answer of `explain` as the fields of a result file, but for `capital`."""
+    of = {i: name for name, i in names.items()}
+    return {
+        **{
+            key: as_float(getattr(assessment, key))
+            for key in ("maintenance", "initial", "equity_maintenance", "equity_initial", "option_value")
+        },
+        "worst_scenario": {of[r.underlying]: r.worst_scenario for r in reports},
+        "scenario_pnl": {of[r.underlying]: [as_float(v) for v in r.pnl] for r in reports},
+        "greeks": {of[r.underlying]: {g: as_float(getattr(r, g)) for g in GREEKS} for r in reports},
+        "charges": {of[r.underlying]: {c: as_float(getattr(r, c)) for c in CHARGES} for r in reports},
+    }
+
+
+def call_at(function: Any, time: int, *arguments: Any) -> Any:
+    """Call a view as if the block had the timestamp ``time``, so that times to expiry are exact.
+
+    Parameters
+    ----------
+    function : ape view handler with one overload
+    time : int, seconds since 1970
+    arguments : of the function
+
+    Returns
+    -------
+    What the function returns. Raises RuntimeError with the node's message where it reverts.
+    """
+    provider = function.contract.provider
+    abi = function.abis[0]
+    data = function.encode_input(*arguments)
+    transaction = {"to": function.contract.address, "data": "0x" + bytes(data).hex()}
+    answer = provider.web3.provider.make_request("eth_call", [transaction, "latest", {}, {"time": hex(time)}])
+    if "error" in answer:
+        raise RuntimeError(answer["error"].get("message", str(answer["error"])))
+    values = provider.network.ecosystem.decode_returndata(abi, bytes.fromhex(answer["result"][2:]))
+    return values[0] if len(values) == 1 else values

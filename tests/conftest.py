@@ -1,0 +1,61 @@
+"""What all tests share: Hypothesis profiles, the compiled contracts, accounts and isolation.
+
+The chain is Anvil, which ape starts on a port of its own when a test first needs it and stops at the end.
+"""
+
+import os
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from types import SimpleNamespace
+from typing import Any
+
+import ape
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Speed on a shared machine says nothing of correctness, so no deadline. A failure prints a blob that reproduces it.
+COMMON: dict[str, Any] = {
+    "deadline": None,
+    "derandomize": False,
+    "print_blob": True,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+settings.register_profile("ci", max_examples=40, stateful_step_count=25, **COMMON)
+settings.register_profile("deep", max_examples=1_000, stateful_step_count=60, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_exception_interact(report: Any) -> Generator[None, Any, Any]:
+    """Keep pytest's traceback. Ape's takes .venv for the project and prints the locals of all its frames."""
+    longrepr = report.longrepr
+    result = yield
+    report.longrepr = longrepr
+    return result
+
+
+@pytest.fixture(scope="session")
+def project_contracts() -> SimpleNamespace:
+    """Every deployable by name (`project_contracts.MarginEngine`), compiled once a session.
+
+    The cache is not used: it misses a change in an imported module.
+    """
+    return SimpleNamespace(**ape.project.load_contracts(use_cache=False))
+
+
+@pytest.fixture(scope="session")
+def deployer(accounts: Any) -> Any:
+    """The account that deploys the protocol and holds every role until it hands them over."""
+    return accounts[0]
+
+
+@pytest.fixture(scope="session")
+def isolated(chain: Any) -> Callable[[], AbstractContextManager[None]]:
+    """`with isolated():` undoes on the chain whatever its body did. Put each Hypothesis example in one."""
+    return chain.isolate
+
+
+@pytest.fixture(scope="session")
+def ape_chain(chain: Any) -> Any:
+    """Ape's chain under a name that does not hide `scripts.chain`."""
+    return chain
