@@ -10,14 +10,13 @@
 """
 
 from contracts.interfaces import IClearingHouse
+from contracts.interfaces import IExchange
 from contracts.modules import accounts
 from contracts.modules import authority
-from contracts.modules import consent
 from contracts.modules import custody
-from contracts.modules import liquidation
 from contracts.modules import positions
+from contracts.modules import slices
 from contracts.modules import solvency
-from contracts.modules import trading
 
 implements: IClearingHouse
 
@@ -25,14 +24,10 @@ initializes: accounts
 initializes: authority
 initializes: custody
 initializes: positions
-initializes: consent[accounts := accounts]
 initializes: solvency[
     accounts := accounts, authority := authority, custody := custody, positions := positions
 ]
-initializes: trading[
-    accounts := accounts, consent := consent, custody := custody, positions := positions, solvency := solvency
-]
-initializes: liquidation[
+initializes: slices[
     accounts := accounts, authority := authority, custody := custody, positions := positions, solvency := solvency
 ]
 
@@ -43,6 +38,7 @@ exports: (
     accounts.owner_of,
     accounts.mode_of,
     accounts.operator_expiry,
+    accounts.controls,
 )
 exports: (
     authority.owner,
@@ -56,9 +52,7 @@ exports: (
 )
 exports: (custody.cash, custody.balance_of, custody.collateral_count, custody.collaterals)
 exports: (positions.book, positions.cost)
-exports: (consent.approve_trade, consent.cancel_nonce, consent.hash_trade, consent.nonce_used)
-exports: (solvency.assess, solvency.portfolio, solvency.engine, solvency.market_data)
-exports: (liquidation.liquidation_discount, liquidation.minimum_slice)
+exports: (solvency.assess, solvency.portfolio, solvency.engine, solvency.report, solvency.market_data)
 
 # Kinds of action in a batch.
 DEPOSIT: constant(uint256) = 0
@@ -68,20 +62,21 @@ TRADE: constant(uint256) = 3
 MAX_ACTIONS: constant(uint256) = 16
 
 
+MAX_PACKAGE: constant(uint256) = 16
+
+exchange: public(address)
+liquidation: public(address)
+
+
 @deploy
-def __init__(quote: address, cap: uint256, engine: address, market_data: address):
+def __init__(quote: address, cap: uint256):
     """
-    @notice The deployer becomes the owner. Liquidations start at a discount of 5% and slices of at least 10%.
+    @notice The deployer becomes the owner, who names the other contracts.
     @param quote The stablecoin that is cash.
     @param cap How much of it may be deposited, token units.
-    @param engine IMarginEngine.
-    @param market_data IMarketData, the one that the engine reads.
     """
     authority.__init__()
     custody.__init__(quote, cap)
-    consent.__init__()
-    solvency._set_engine(engine, market_data)
-    liquidation._set_terms(5 * 10**16, 10**17)
 
 
 @external
@@ -124,7 +119,7 @@ def transfer(sender: uint256, receiver: uint256, collateral: uint256, amount: ui
 def trade(
     taker: uint256,
     maker: uint256,
-    legs: DynArray[IClearingHouse.Leg, trading.MAX_PACKAGE],
+    legs: DynArray[IClearingHouse.Leg, MAX_PACKAGE],
     nonce: uint256,
     deadline: uint256,
     signature: Bytes[65],
@@ -132,7 +127,7 @@ def trade(
     """
     @custom:see IClearingHouse
     """
-    trading._trade(taker, maker, legs, nonce, deadline, signature)
+    self._trade(taker, maker, legs, nonce, deadline, signature)
     solvency._settle()
 
 
@@ -152,20 +147,19 @@ def execute(actions: DynArray[IClearingHouse.Action, MAX_ACTIONS]):
             self._transfer(action.account, action.counterparty, action.collateral, action.amount)
         else:
             assert action.kind == TRADE, "clearing house: action"
-            trading._trade(
+            self._trade(
                 action.account, action.counterparty, action.legs, action.nonce, action.deadline, action.signature
             )
     solvency._settle()
 
 
 @external
-def liquidate(
-    account: uint256, bidder: uint256, fraction: uint256, minimum: uint256, max_price: uint256, deadline: uint256
-) -> (uint256, uint256):
+def sell_slice(account: uint256, bidder: uint256, fraction: uint256, discount: uint256) -> uint256:
     """
     @custom:see IClearingHouse
     """
-    return liquidation._liquidate(account, bidder, fraction, minimum, max_price, deadline)
+    assert msg.sender == self.liquidation, "liquidation: caller"
+    return slices._sell(account, bidder, fraction, discount)
 
 
 @external
@@ -194,21 +188,21 @@ def set_cap(collateral: uint256, cap: uint256):
 
 
 @external
-def set_engine(new_engine: address, new_market_data: address):
+def set_contracts(new_report: address, new_exchange: address, new_liquidation: address):
     """
     @custom:see IClearingHouse
     """
     authority._require_owner()
-    solvency._set_engine(new_engine, new_market_data)
-
-
-@external
-def set_liquidation_terms(discount: uint256, smallest: uint256):
-    """
-    @custom:see IClearingHouse
-    """
-    authority._require_owner()
-    liquidation._set_terms(discount, smallest)
+    solvency._set_report(new_report)
+    self.exchange = new_exchange
+    self.liquidation = new_liquidation
+    log IClearingHouse.ContractsSet(
+        engine=solvency.engine,
+        report=new_report,
+        market_data=solvency.market_data,
+        exchange=new_exchange,
+        liquidation=new_liquidation,
+    )
 
 
 @internal
@@ -251,3 +245,35 @@ def _transfer(sender: uint256, receiver: uint256, collateral: uint256, amount: u
     if collateral != custody.QUOTE:
         solvency._require_admissible(receiver)
     log IClearingHouse.Transferred(sender=sender, receiver=receiver, collateral=collateral, amount=amount)
+
+
+@internal
+def _trade(
+    taker: uint256,
+    maker: uint256,
+    legs: DynArray[IClearingHouse.Leg, MAX_PACKAGE],
+    nonce: uint256,
+    deadline: uint256,
+    signature: Bytes[65],
+):
+    """
+    @notice Novates what the exchange lets pass (decision 1): every amount moves from one account to the other, exactly.
+    """
+    accounts._require_control(taker)
+    package: DynArray[uint256, positions.MAX_LEGS] = []
+    premium: int256 = 0
+    cost: int256 = 0
+    package, premium, cost = extcall IExchange(self.exchange).agree(
+        taker,
+        maker,
+        accounts.owner_of[maker],
+        accounts._controls(maker, msg.sender),
+        legs,
+        nonce,
+        deadline,
+        signature,
+    )
+    solvency._touch(taker, True)
+    solvency._touch(maker, True)
+    custody._cash[taker] += positions._add(taker, package, cost) - premium
+    custody._cash[maker] += positions._add(maker, positions._negate(package), -cost) + premium

@@ -52,19 +52,22 @@ def __init__(
         parameters.initial_factor >= WAD and parameters.initial_factor <= 10 * WAD
     ), "methodology: initial_factor"
 
-    sorted: IMethodology.Compiled = empty(IMethodology.Compiled)
-    sorted.parameters = parameters
+    result: IMethodology.Compiled = empty(IMethodology.Compiled)
+    result.parameters = parameters
+    result.groups = groups
     seen: uint256 = 1
     for group: IMethodology.Group in groups:
         # Bit 0 is no underlying.
         assert group.members & seen == 0, "methodology: group members"
         assert group.credit >= 0 and group.credit <= WAD, "methodology: group credit"
         seen |= group.members
-    sorted.groups = groups
 
+    result.scenarios = len(scenarios)
     level_y: DynArray[int256, MAX_SCENARIOS] = []
     level_z: DynArray[int256, MAX_SCENARIOS] = []
-    for s: IMethodology.Scenario in scenarios:
+    order: DynArray[uint256, MAX_SCENARIOS] = []  # indices by ascending x
+    for i: uint256 in range(len(scenarios), bound=MAX_SCENARIOS):
+        s: IMethodology.Scenario = scenarios[i]
         assert abs(s.x) <= 100 * WAD, "methodology: x"
         assert abs(s.y) <= WAD, "methodology: y"
         assert abs(s.z) <= WAD, "methodology: z"
@@ -72,42 +75,63 @@ def __init__(
         # A larger covered rise would let the price error of a scenario outgrow the bound of M-16.
         assert s.g * s.x <= 4 * WAD * WAD, "methodology: g * x above 4"
         known: bool = False
-        for i: uint256 in range(len(level_y), bound=MAX_SCENARIOS):
-            if level_y[i] == s.y and level_z[i] == s.z:
+        for n: uint256 in range(len(level_y), bound=MAX_SCENARIOS):
+            if level_y[n] == s.y and level_z[n] == s.z:
                 known = True
         if not known:
             level_y.append(s.y)
             level_z.append(s.z)
-        known = False
-        for x: int256 in sorted.moves:
-            if x == s.x:
-                known = True
-        if not known:
-            sorted.moves.append(s.x)
+        order.append(i)
+        for n: uint256 in range(i, bound=MAX_SCENARIOS):
+            at: uint256 = i - n
+            if scenarios[order[at - 1]].x <= s.x:
+                break
+            order[at] = order[at - 1]
+            order[at - 1] = i
 
     for i: uint256 in range(len(level_y), bound=MAX_SCENARIOS):
-        count: uint256 = 0
-        for j: uint256 in range(len(scenarios), bound=MAX_SCENARIOS):
-            if scenarios[j].y != level_y[i] or scenarios[j].z != level_z[i]:
+        remaining: uint256 = 0
+        move: uint256 = 0
+        for n: uint256 in order:
+            s: IMethodology.Scenario = scenarios[n]
+            if i == 0 and (len(result.moves) == 0 or result.moves[len(result.moves) - 1] != s.x):
+                result.moves.append(s.x)
+            if result.moves[move] != s.x:
+                move += 1
+            if s.y != level_y[i] or s.z != level_z[i] or (s.x == 0 and s.y == 0 and s.z == 0):
                 continue
-            move: uint256 = 0
-            for k: uint256 in range(len(sorted.moves), bound=MAX_SCENARIOS):
-                if sorted.moves[k] == scenarios[j].x:
-                    move = k
-            sorted.rungs.append((convert(scenarios[j].g, uint256) << 16) | (move << 8) | j)
-            count += 1
+            result.rungs.append((convert(s.g, uint256) << 16) | (move << 8) | n)
+            remaining += 1
         vol_range: int256 = parameters.vol_down
         least: int256 = MIN_VOL
         if level_y[i] > 0:
             vol_range = parameters.vol_up
             least = max(MIN_VOL, parameters.vol_floor_up)
-        sorted.levels.append(
-            (self._field(level_y[i] * vol_range // WAD) << 152)
-            | (self._field(level_z[i] * parameters.tilt // WAD) << 80)
-            | (self._field(least) << 8)
-            | count
+        vol: uint256 = (
+            (self._field(level_y[i] * vol_range // WAD) << 160)
+            | (self._field(level_z[i] * parameters.tilt // WAD) << 88)
+            | (self._field(least) << 16)
         )
-    COMPILED = sorted
+        # The kernel has slots for eight moves, for one, and for four: as many at once as fit.
+        for _: uint256 in range(MAX_SCENARIOS):
+            if remaining == 0:
+                break
+            first: uint256 = 8
+            behind: uint256 = 9
+            if remaining >= 13:
+                first = 0
+                behind = 13
+            elif remaining >= 8:
+                first = 0
+                behind = min(remaining, 9)
+            elif remaining >= 5:
+                behind = 13
+            elif remaining == 4:
+                first = 9
+                behind = 13
+            result.passes.append(vol | (first << 8) | behind)
+            remaining -= behind - first
+    COMPILED = result
 
 
 @external

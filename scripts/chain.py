@@ -191,11 +191,12 @@ def methodology_arguments(methodology: Methodology, names: dict[str, int]) -> tu
 
 @dataclass(frozen=True)
 class Deployment:
-    """The engine and what it reads, on some chain."""
+    """Engines and reports by methodology, and what they read, on some chain."""
 
     market_data: Any
     kernel: Any
     engines: dict[str, Any]
+    reports: dict[str, Any]
     names: dict[str, int]
     sender: Any
 
@@ -219,11 +220,12 @@ def deploy_engine(
     market_data = sender.deploy(contracts.MarketData, HEARTBEAT_SECONDS)
     market_data.set_publisher(sender, True, sender=sender)
     kernel = sender.deploy(contracts.PricingKernel, normal_table.words())
-    engines = {}
+    engines, reports = {}, {}
     for m in methodologies:
         data = sender.deploy(contracts.Methodology, *methodology_arguments(m, names))
         engines[m.name] = sender.deploy(contracts.MarginEngine, market_data, data, kernel)
-    return Deployment(market_data, kernel, engines, names, sender)
+        reports[m.name] = sender.deploy(contracts.MarginReport, engines[m.name], market_data, data, kernel)
+    return Deployment(market_data, kernel, engines, reports, names, sender)
 
 
 def publish(deployment: Deployment, market: Market, timestamp: int) -> Clock:

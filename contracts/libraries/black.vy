@@ -4,9 +4,8 @@
 @title Black-76 over a scenario ladder: every option of one expiry repriced in every scenario
 @notice Value V = D [F N(d1) - K N(d2)] (M-2), shocked prices (M-4), shocked vols (M-5), Greeks (M-24). No logarithm,
         exponential or square root inside the grid: an option and a shocked vol cost one division 1/v, after which each
-        price move costs one multiply-add for d1, and d2 = d1 - v. Puts come from parity. The moves of one vol are
-        worked off in blocks of nine, four or one whose cells are written out, the options inside: so that whatever
-        belongs to the block stays at fixed places in memory.
+        price move costs one multiply-add for d1, and d2 = d1 - v. Puts come from parity. Moves that share a vol are worked
+        off together, the options inside, so that whatever belongs to a move stays at a fixed place in memory.
 @custom:security Price error below 3e-10 (F + K): twice the normal table's bound would be the worst case for a single
         leg; the other roundings, the floor of 1e-10 under sigma sqrt(tau) that stands for an expired option included,
         stay below 5e-11 (F + K).
@@ -36,8 +35,7 @@ MIN_SQRT_TAU: constant(int256) = 52_342_392_259_021_369
 # sigma * sqrt(tau) never falls below this (1e-18): an option at expiry is worth its intrinsic value within 4e-11 F.
 MIN_WIDTH: constant(int256) = 10**8
 
-LONG_BLOCK: constant(uint256) = 9
-SHORT_BLOCK: constant(uint256) = 4
+SLOTS: constant(uint256) = 13
 MAX_SCENARIOS: constant(uint256) = 64
 MAX_LEGS: constant(uint256) = 128
 
@@ -91,11 +89,12 @@ def scan(
         size: int256 = convert(convert(leg << 112, bytes32), int256) >> 192
         strike: int256 = unsafe_mul(convert((leg >> 152) & (2**64 - 1), int256), position.MICRO)
         option.size = unsafe_add(option.size, size)
-        strip.gross = unsafe_add(strip.gross, abs(size))
-        strip.short = unsafe_add(strip.short, max(unsafe_sub(0, size), 0))
-        strip.notional = unsafe_add(
-            strip.notional, unsafe_mul(abs(size), unsafe_add(expiry.forward, strike))
-        )
+        magnitude: int256 = size
+        if size < 0:
+            magnitude = unsafe_sub(0, size)
+            strip.short = unsafe_add(strip.short, magnitude)
+        strip.gross = unsafe_add(strip.gross, magnitude)
+        strip.notional = unsafe_add(strip.notional, unsafe_mul(magnitude, unsafe_add(expiry.forward, strike)))
         if (leg >> 144) & 255 == position.PUT:
             puts = unsafe_add(puts, size)
             put_strikes = unsafe_add(put_strikes, unsafe_mul(size, strike))
@@ -118,6 +117,12 @@ def scan(
         n2: int256 = normal.cdf(
             unsafe_add(normal.CENTRE, unsafe_div(unsafe_mul(unsafe_sub(d1, v), normal.UNITS), WAD))
         )
+        if sqrt_tau == 0:
+            # A step, exactly: one half at the money, where the least width would smear it.
+            n1 = normal.ONE // 2
+            if expiry.forward != strike:
+                n1 = normal.ONE if expiry.forward > strike else 0
+            n2 = n1
         calls = unsafe_add(
             calls,
             unsafe_sub(unsafe_mul(unsafe_mul(option.size, expiry.forward), n1), unsafe_mul(option.debt, n2)),
@@ -129,594 +134,233 @@ def scan(
         gamma = unsafe_add(gamma, unsafe_div(unsafe_mul(phi, WAD), v))
         option.size = 0
 
-    # The grid, block by block of price moves that share a vol.
-    table: uint256[normal.INTERVALS] = normal.TABLE
+    # The grid, pass by pass (see `IMethodology.Compiled`). Slots 0 to 7, 8, and 9 to 12 have their cells written out below:
+    # a loop over cells would cost half as much again.
+    table: int256[normal.INTERVALS] = normal.TABLE
+    # Calls at today's price less the parity term of the puts; what the puts take off each unit.
+    today: int256 = unsafe_sub(calls, unsafe_mul(puts, expiry.forward) << 64)
+    puts = puts << 64
+    tilt_unit: int256 = unsafe_mul(2, max(sqrt_tau, MIN_SQRT_TAU))
     rung: uint256 = 0
-    for level: uint256 in ladder.levels:
-        # The fields of a level (see `IMethodology`), 72 bits each: move, tilt, floor; and how many moves share it.
-        # sigma' sqrt(tau) and its floor in table units, for a vol of 1.0.
-        vol_move: int256 = convert(convert(level << 32, bytes32), int256) >> 184
-        tilting: int256 = convert(convert(level << 104, bytes32), int256) >> 184
-        scale: int256 = max(WAD + vol_move * expiry.vol_scale // WAD, 0) * sqrt_tau // WAD * UNITS // WAD
-        least: int256 = max(convert((level >> 8) & (2**72 - 1), int256) * sqrt_tau // WAD, MIN_WIDTH) * UNITS // WAD
-        remaining: uint256 = level & 255
-        for _: uint256 in range(MAX_SCENARIOS):
-            if remaining == 0:
-                break
-            block_size: uint256 = 1
-            if remaining >= LONG_BLOCK:
-                block_size = LONG_BLOCK
-            elif remaining >= SHORT_BLOCK:
-                block_size = SHORT_BLOCK
-            remaining -= block_size
-            # ln(1 + x R) as words, sums of q N(d1) and of q K N(d2), and the outermost moves.
-            x: uint256[LONG_BLOCK] = empty(uint256[LONG_BLOCK])
-            units: int256[LONG_BLOCK] = empty(int256[LONG_BLOCK])
-            debts: int256[LONG_BLOCK] = empty(int256[LONG_BLOCK])
-            low: int256 = max_value(int256)
-            high: int256 = min_value(int256)
-            for j: uint256 in range(block_size, bound=LONG_BLOCK):
-                move: int256 = ladder.logs[(ladder.rungs[unsafe_add(rung, j)] >> 8) & 255]
-                low = min(low, move)
-                high = max(high, move)
-                x[j] = convert(convert(move, bytes32), uint256)
-            lowest: uint256 = convert(convert(low, bytes32), uint256)
-            highest: uint256 = convert(convert(high, bytes32), uint256)
+    for fields: uint256 in ladder.passes:
+        # sigma' sqrt(tau) for a vol of 1.0, and its floor, in table units. A move is at most 10, h(tau) at most 31.
+        scale: int256 = unsafe_add(
+            WAD,
+            unsafe_div(unsafe_mul(convert(convert(fields << 24, bytes32), int256) >> 184, expiry.vol_scale), WAD),
+        )
+        scale = unsafe_div(unsafe_mul(unsafe_div(unsafe_mul(max(scale, 0), sqrt_tau), WAD), UNITS), WAD)
+        tilting: int256 = convert(convert(fields << 96, bytes32), int256) >> 184
+        least: int256 = unsafe_div(unsafe_mul(convert(convert((fields >> 16) & (2**72 - 1), bytes32), int256), sqrt_tau), WAD)
+        least = unsafe_div(unsafe_mul(max(least, MIN_WIDTH), UNITS), WAD)
+        start: uint256 = (fields >> 8) & 255
+        stop: uint256 = fields & 255
+        long: bool = start == 0
+        single: bool = start <= 8 and stop >= 9
+        short: bool = stop == 13
+        # ln(1 + x R), ascending, and shocked forwards; sums of q N(d1) and of q K N(d2).
+        x: uint256[SLOTS] = empty(uint256[SLOTS])
+        forwards: int256[SLOTS] = empty(int256[SLOTS])
+        units: int256[SLOTS] = empty(int256[SLOTS])
+        debts: int256[SLOTS] = empty(int256[SLOTS])
+        for j: uint256 in range(start, stop, bound=SLOTS):
+            move: uint256 = (ladder.rungs[rung] >> 8) & 255
+            x[j] = convert(convert(ladder.logs[move], bytes32), uint256)
+            forwards[j] = unsafe_div(unsafe_mul(expiry.forward, ladder.factors[move]), WAD)
+            rung = unsafe_add(rung, 1)
+        least_x: uint256 = x[start]
+        most_x: uint256 = x[unsafe_sub(stop, 1)]
 
-            for o: Option in options:
-                v: int256 = unsafe_div(unsafe_mul(o.vol, scale), WAD)
-                if tilting != 0:
-                    tilt: int256 = unsafe_div(
-                        unsafe_mul(o.moneyness, -WAD), unsafe_mul(2, max(sqrt_tau, MIN_SQRT_TAU))
-                    )
-                    tilt = unsafe_div(unsafe_mul(tilting, min(max(tilt, -WAD), WAD)), WAD)
-                    v = unsafe_div(unsafe_mul(v, unsafe_add(WAD, tilt)), WAD)
-                # Positive, as the least width is. Two's complement arithmetic on words from here on: the range test below
-                # shows when they are arguments of the table.
-                width: uint256 = convert(convert(max(v, least), bytes32), uint256)
-                slope: uint256 = unsafe_div(UNITS_SQUARED, width)
-                origin: uint256 = unsafe_add(
-                    unsafe_add(CENTRE, width >> 1),
-                    unsafe_mul(convert(convert(o.moneyness, bytes32), uint256), slope),
-                )
-                # A word below zero is a large word: one comparison tests both ends.
-                if (
-                    unsafe_sub(unsafe_add(origin, unsafe_mul(lowest, slope)), width) < END
-                    and unsafe_add(origin, unsafe_mul(highest, slope)) < END
-                ):
-                    t: uint256 = 0
-                    f: uint256 = 0
-                    w: uint256 = 0
+        for o: Option in options:
+            v: int256 = unsafe_div(unsafe_mul(o.vol, scale), WAD)
+            if tilting != 0:
+                tilt: int256 = unsafe_div(unsafe_mul(o.moneyness, -WAD), tilt_unit)
+                tilt = unsafe_div(unsafe_mul(tilting, min(max(tilt, -WAD), WAD)), WAD)
+                v = unsafe_div(unsafe_mul(v, unsafe_add(WAD, tilt)), WAD)
+            # Positive, as the least width is. From here on words, modulo 2**256: one below zero is a large one, so
+            # that a comparison tests both ends of the table.
+            if v < least:
+                v = least
+            width: uint256 = convert(convert(v, bytes32), uint256)
+            slope: uint256 = unsafe_div(UNITS_SQUARED, width)
+            origin: uint256 = unsafe_add(
+                unsafe_add(CENTRE, width >> 1),
+                unsafe_mul(convert(convert(o.moneyness, bytes32), uint256), slope),
+            )
+            t: uint256 = unsafe_add(origin, unsafe_mul(most_x, slope))
+            if t < END and unsafe_sub(unsafe_add(origin, unsafe_mul(least_x, slope)), width) < END:
+                f: int256 = 0
+                w: int256 = 0
+                if long:
                     t = unsafe_add(origin, unsafe_mul(x[0], slope))
-                    f = t & MASK
+                    f = convert(convert(t & MASK, bytes32), int256)
                     w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
                     units[0] = unsafe_add(
-                        units[0],
-                        unsafe_mul(
-                            o.size,
-                            convert(
-                                convert(
-                                    unsafe_add(
-                                        w,
-                                        convert(
-                                            convert(
-                                                unsafe_mul(
-                                                    unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                    convert(convert(f, bytes32), int256),
-                                                ),
-                                                bytes32,
-                                            ),
-                                            uint256,
-                                        ),
-                                    ) >> 190,
-                                    bytes32,
-                                ),
-                                int256,
-                            ),
-                        ),
+                        units[0], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                     )
                     t = unsafe_sub(t, width)
-                    f = t & MASK
+                    f = convert(convert(t & MASK, bytes32), int256)
                     w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
                     debts[0] = unsafe_add(
-                        debts[0],
-                        unsafe_mul(
-                            o.debt,
-                            convert(
-                                convert(
-                                    unsafe_add(
-                                        w,
-                                        convert(
-                                            convert(
-                                                unsafe_mul(
-                                                    unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                    convert(convert(f, bytes32), int256),
-                                                ),
-                                                bytes32,
-                                            ),
-                                            uint256,
-                                        ),
-                                    ) >> 190,
-                                    bytes32,
-                                ),
-                                int256,
-                            ),
-                        ),
+                        debts[0], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                     )
-                    if block_size != 1:
-                        t = unsafe_add(origin, unsafe_mul(x[1], slope))
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        units[1] = unsafe_add(
-                            units[1],
-                            unsafe_mul(
-                                o.size,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_sub(t, width)
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        debts[1] = unsafe_add(
-                            debts[1],
-                            unsafe_mul(
-                                o.debt,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_add(origin, unsafe_mul(x[2], slope))
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        units[2] = unsafe_add(
-                            units[2],
-                            unsafe_mul(
-                                o.size,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_sub(t, width)
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        debts[2] = unsafe_add(
-                            debts[2],
-                            unsafe_mul(
-                                o.debt,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_add(origin, unsafe_mul(x[3], slope))
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        units[3] = unsafe_add(
-                            units[3],
-                            unsafe_mul(
-                                o.size,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_sub(t, width)
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        debts[3] = unsafe_add(
-                            debts[3],
-                            unsafe_mul(
-                                o.debt,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                    if block_size == LONG_BLOCK:
-                        t = unsafe_add(origin, unsafe_mul(x[4], slope))
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        units[4] = unsafe_add(
-                            units[4],
-                            unsafe_mul(
-                                o.size,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_sub(t, width)
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        debts[4] = unsafe_add(
-                            debts[4],
-                            unsafe_mul(
-                                o.debt,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_add(origin, unsafe_mul(x[5], slope))
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        units[5] = unsafe_add(
-                            units[5],
-                            unsafe_mul(
-                                o.size,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_sub(t, width)
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        debts[5] = unsafe_add(
-                            debts[5],
-                            unsafe_mul(
-                                o.debt,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_add(origin, unsafe_mul(x[6], slope))
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        units[6] = unsafe_add(
-                            units[6],
-                            unsafe_mul(
-                                o.size,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_sub(t, width)
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        debts[6] = unsafe_add(
-                            debts[6],
-                            unsafe_mul(
-                                o.debt,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_add(origin, unsafe_mul(x[7], slope))
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        units[7] = unsafe_add(
-                            units[7],
-                            unsafe_mul(
-                                o.size,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_sub(t, width)
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        debts[7] = unsafe_add(
-                            debts[7],
-                            unsafe_mul(
-                                o.debt,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_add(origin, unsafe_mul(x[8], slope))
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        units[8] = unsafe_add(
-                            units[8],
-                            unsafe_mul(
-                                o.size,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                        t = unsafe_sub(t, width)
-                        f = t & MASK
-                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                        debts[8] = unsafe_add(
-                            debts[8],
-                            unsafe_mul(
-                                o.debt,
-                                convert(
-                                    convert(
-                                        unsafe_add(
-                                            w,
-                                            convert(
-                                                convert(
-                                                    unsafe_mul(
-                                                        unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 202, convert(convert(f, bytes32), int256)),
-                                                        convert(convert(f, bytes32), int256),
-                                                    ),
-                                                    bytes32,
-                                                ),
-                                                uint256,
-                                            ),
-                                        ) >> 190,
-                                        bytes32,
-                                    ),
-                                    int256,
-                                ),
-                            ),
-                        )
-                else:
-                    for j: uint256 in range(block_size, bound=LONG_BLOCK):
-                        t: uint256 = unsafe_add(origin, unsafe_mul(x[j], slope))
-                        units[j] = unsafe_add(
-                            units[j], unsafe_mul(o.size, normal.cdf(convert(convert(t, bytes32), int256) >> 66))
-                        )
-                        debts[j] = unsafe_add(
-                            debts[j],
-                            unsafe_mul(
-                                o.debt,
-                                normal.cdf(convert(convert(unsafe_sub(t, width), bytes32), int256) >> 66),
-                            ),
-                        )
-            for j: uint256 in range(block_size, bound=LONG_BLOCK):
-                # D [calls' - calls - puts (F' - F)] with calls' = F' units - debts: puts by parity.
-                price: int256 = unsafe_div(
-                    unsafe_mul(expiry.forward, ladder.factors[(ladder.rungs[unsafe_add(rung, j)] >> 8) & 255]), WAD
-                )
-                change: int256 = unsafe_sub(
-                    unsafe_sub(unsafe_sub(unsafe_mul(price, units[j]), debts[j]), calls) >> 64,
-                    unsafe_mul(puts, unsafe_sub(price, expiry.forward)),
-                )
-                strip.pnl.append(unsafe_div(unsafe_mul(unsafe_div(change, MILLION), strip.discount), WAD))
-            rung += block_size
+                    t = unsafe_add(origin, unsafe_mul(x[1], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[1] = unsafe_add(
+                        units[1], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[1] = unsafe_add(
+                        debts[1], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_add(origin, unsafe_mul(x[2], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[2] = unsafe_add(
+                        units[2], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[2] = unsafe_add(
+                        debts[2], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_add(origin, unsafe_mul(x[3], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[3] = unsafe_add(
+                        units[3], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[3] = unsafe_add(
+                        debts[3], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_add(origin, unsafe_mul(x[4], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[4] = unsafe_add(
+                        units[4], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[4] = unsafe_add(
+                        debts[4], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_add(origin, unsafe_mul(x[5], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[5] = unsafe_add(
+                        units[5], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[5] = unsafe_add(
+                        debts[5], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_add(origin, unsafe_mul(x[6], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[6] = unsafe_add(
+                        units[6], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[6] = unsafe_add(
+                        debts[6], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_add(origin, unsafe_mul(x[7], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[7] = unsafe_add(
+                        units[7], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[7] = unsafe_add(
+                        debts[7], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                if single:
+                    t = unsafe_add(origin, unsafe_mul(x[8], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[8] = unsafe_add(
+                        units[8], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[8] = unsafe_add(
+                        debts[8], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                if short:
+                    t = unsafe_add(origin, unsafe_mul(x[9], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[9] = unsafe_add(
+                        units[9], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[9] = unsafe_add(
+                        debts[9], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_add(origin, unsafe_mul(x[10], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[10] = unsafe_add(
+                        units[10], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[10] = unsafe_add(
+                        debts[10], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_add(origin, unsafe_mul(x[11], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[11] = unsafe_add(
+                        units[11], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[11] = unsafe_add(
+                        debts[11], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_add(origin, unsafe_mul(x[12], slope))
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    units[12] = unsafe_add(
+                        units[12], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+                    t = unsafe_sub(t, width)
+                    f = convert(convert(t & MASK, bytes32), int256)
+                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    debts[12] = unsafe_add(
+                        debts[12], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                    )
+            else:
+                for j: uint256 in range(start, stop, bound=SLOTS):
+                    t = unsafe_add(origin, unsafe_mul(x[j], slope))
+                    units[j] = unsafe_add(units[j], unsafe_mul(o.size, normal.cdf(convert(convert(t, bytes32), int256) >> 66)))
+                    t = unsafe_sub(t, width)
+                    debts[j] = unsafe_add(debts[j], unsafe_mul(o.debt, normal.cdf(convert(convert(t, bytes32), int256) >> 66)))
+        for j: uint256 in range(start, stop, bound=SLOTS):
+            # D [calls' - calls - puts (F' - F)] with calls' = F' units - debts: puts by parity.
+            change: int256 = unsafe_sub(
+                unsafe_sub(unsafe_mul(forwards[j], unsafe_sub(units[j], puts)), debts[j]), today
+            )
+            strip.pnl.append(unsafe_div(unsafe_mul(change >> 64, strip.discount), WAD * MILLION))
 
     strip.notional = unsafe_div(strip.notional, MILLION)
     strip.short = unsafe_mul(strip.short, position.MICRO)
@@ -724,7 +368,7 @@ def scan(
     strip.value = unsafe_div(
         unsafe_mul(
             unsafe_div(
-                unsafe_add(unsafe_sub(calls >> 64, unsafe_mul(puts, expiry.forward)), put_strikes), MILLION
+                unsafe_add(today >> 64, put_strikes), MILLION
             ),
             strip.discount,
         ),
@@ -732,7 +376,7 @@ def scan(
     )
     # Calls D N(d1), puts D (N(d1) - 1).
     strip.delta = unsafe_div(
-        unsafe_mul(unsafe_sub(unsafe_mul(delta, 10**12) >> 64, unsafe_mul(puts, 10**12)), strip.discount), WAD
+        unsafe_mul(unsafe_mul(unsafe_sub(delta, puts), 10**12) >> 64, strip.discount), WAD
     )
     # Sums of q phi are at 1e-24: times D F, times sqrt(tau).
     scaled: int256 = unsafe_div(unsafe_mul(strip.discount, expiry.forward), WAD)

@@ -31,7 +31,7 @@ INVERSE_SQRT_TAU: constant(int256) = 398_942_280_401_432_678
 WAD: constant(int256) = 10**18
 
 # The coefficient words. A loop that looks up often copies them to memory once: a local read is cheaper.
-TABLE: immutable(uint256[INTERVALS])
+TABLE: immutable(int256[INTERVALS])
 
 
 @deploy
@@ -40,7 +40,10 @@ def __init__(words: uint256[INTERVALS]):
     @notice Stores the table in the contract's code.
     @param words Coefficient words, by interval.
     """
-    TABLE = words
+    table: int256[INTERVALS] = empty(int256[INTERVALS])
+    for i: uint256 in range(INTERVALS):
+        table[i] = convert(convert(words[i], bytes32), int256)
+    TABLE = table
 
 
 @internal
@@ -57,15 +60,9 @@ def cdf(t: int256) -> int256:
         return ONE
     f: int256 = t & FRACTION_MASK
     # Wraps by design: the words are packed modulo 2**256. t is in [0, END) here, so its bits are an index.
-    w: uint256 = unsafe_mul(
-        TABLE[convert(convert(t >> FRACTION_BITS, bytes32), uint256)],
-        unsafe_add(1, convert(convert(f << 66, bytes32), uint256)),
-    )
+    w: int256 = unsafe_mul(TABLE[t >> FRACTION_BITS], unsafe_add(1, f << 66))
     # |low lane| < 2**57 and f < 2**29: the product stays below 2**115.
-    return unsafe_add(
-        convert(convert(w >> 190, bytes32), int256),
-        unsafe_mul(unsafe_mul(convert(convert(w << 132, bytes32), int256) >> 198, f), f) >> 62,
-    )
+    return unsafe_add(w >> 190, unsafe_mul(unsafe_mul((w << 132) >> 198, f), f) >> 62)
 
 
 @internal

@@ -52,6 +52,15 @@ def _set_mode(account: uint256, mode: uint256):
     log IClearingHouse.ModeSet(account=account, mode=mode)
 
 
+@external
+@view
+def controls(account: uint256, caller: address) -> bool:
+    """
+    @custom:see IClearingHouse
+    """
+    return self._controls(account, caller)
+
+
 @internal
 @view
 def _require_owner(account: uint256):

@@ -6,13 +6,12 @@
 @notice The first touch of an account in a call keeps what the engine would have seen then, in transient storage. At the
         end an account passes if it has initial margin on fresh data and risk is not paused, or if the call took no
         risk: then, and only then, the engine is asked about both states.
-@custom:security An act takes no risk if no scenario's loss grows by more than equity does, each underlying taken at its
-        own worst scenario, and `E_mm - MM` does not fall. A loss is P&L below zero: gains given up are no risk, else no
-        position could ever be closed at its mark. Equity is the lower of the changes of E_im and E_mm.
+@custom:security What no risk is, IMarginReport says.
 """
 
 from contracts.interfaces import IClearingHouse
 from contracts.interfaces import IMarginEngine
+from contracts.interfaces import IMarginReport
 from contracts.modules import accounts
 from contracts.modules import authority
 from contracts.modules import custody
@@ -24,13 +23,12 @@ uses: custody
 uses: positions
 
 MAX_TOUCHED: constant(uint256) = 32
-MAX_UNDERLYINGS: constant(uint256) = 8
-MAX_SCENARIOS: constant(uint256) = 64
 # How far an account has come in this call.
 KEPT: constant(uint256) = 1
 DUE: constant(uint256) = 2
 
 engine: public(address)
+report: public(address)
 market_data: public(address)
 
 _touched: transient(DynArray[uint256, MAX_TOUCHED])
@@ -44,10 +42,7 @@ def assess(account: uint256) -> IMarginEngine.Assessment:
     """
     @custom:see IClearingHouse
     """
-    state: IMarginEngine.Account = empty(IMarginEngine.Account)
-    fresh: bool = False
-    state, fresh = self._load(account)
-    return self._assess(state, fresh)
+    return self._figures(account)
 
 
 @external
@@ -60,14 +55,13 @@ def portfolio(account: uint256) -> IMarginEngine.Account:
 
 
 @internal
-def _set_engine(new_engine: address, new_market_data: address):
+def _set_report(new_report: address):
     """
-    @notice Replaces the engine and the market data.
+    @notice Replaces the report, and with it the engine and the market data that it stands on.
     """
-    assert new_engine.is_contract and new_market_data.is_contract, "solvency: not a contract"
-    self.engine = new_engine
-    self.market_data = new_market_data
-    log IClearingHouse.EngineSet(engine=new_engine, market_data=new_market_data)
+    self.report = new_report
+    self.engine = staticcall IMarginReport(new_report).engine()
+    self.market_data = staticcall IMarginReport(new_report).market_data()
 
 
 @internal
@@ -110,7 +104,7 @@ def _require_sound(account: uint256):
     positions._require_limits(after.legs, custody._claims(account), after.mode == accounts.ISOLATED)
     if authority.paused & authority.RISK == 0 and self._has_initial(self._assess(after, fresh)):
         return
-    assert self._takes_no_risk(self._before[account], after), "solvency: margin"
+    assert staticcall IMarginReport(self.report).takes_no_risk(self._before[account], after), "solvency: margin"
 
 
 @internal
@@ -169,35 +163,11 @@ def _assess(state: IMarginEngine.Account, fresh: bool) -> IMarginEngine.Assessme
 
 @internal
 @view
-def _takes_no_risk(before: IMarginEngine.Account, after: IMarginEngine.Account) -> bool:
+def _figures(account: uint256) -> IMarginEngine.Assessment:
     """
-    @notice Decision 5. Both states are seen at the same prices, so that stale ones do no harm.
+    @return What the engine says of an account now.
     """
-    old: IMarginEngine.Assessment = empty(IMarginEngine.Assessment)
-    new: IMarginEngine.Assessment = empty(IMarginEngine.Assessment)
-    old_reports: DynArray[IMarginEngine.Report, MAX_UNDERLYINGS] = []
-    new_reports: DynArray[IMarginEngine.Report, MAX_UNDERLYINGS] = []
-    old, old_reports = staticcall IMarginEngine(self.engine).explain(before)
-    new, new_reports = staticcall IMarginEngine(self.engine).explain(after)
-    if new.equity_maintenance - new.maintenance < old.equity_maintenance - old.maintenance:
-        return False
-
-    gain: int256 = min(
-        new.equity_maintenance - old.equity_maintenance, new.equity_initial - old.equity_initial
-    )
-    # Both lists ascend. An underlying of the old state alone can only lose its losses.
-    i: uint256 = 0
-    for report: IMarginEngine.Report in new_reports:
-        for _: uint256 in range(MAX_UNDERLYINGS):
-            if i == len(old_reports) or old_reports[i].underlying >= report.underlying:
-                break
-            i += 1
-        known: bool = i < len(old_reports) and old_reports[i].underlying == report.underlying
-        growth: int256 = 0
-        for s: uint256 in range(len(report.pnl), bound=MAX_SCENARIOS):
-            loss: int256 = max(-report.pnl[s], 0)
-            if known:
-                loss -= max(-old_reports[i].pnl[s], 0)
-            growth = max(growth, loss)
-        gain -= growth
-    return gain >= 0
+    state: IMarginEngine.Account = empty(IMarginEngine.Account)
+    fresh: bool = False
+    state, fresh = self._load(account)
+    return self._assess(state, fresh)

@@ -35,8 +35,8 @@ def surfaces(draw: st.DrawFn, forward: float, seconds: int) -> SVI:
     ref_tau = ref_seconds / (365 * DAY)
     vol = draw(st.sampled_from([0.002, 0.02, 0.3, 0.6, 1.5, 4.0, 12.0]))
     return SVI(
-        a=round(draw(decimals(0.0, 1.0, 3)) * vol**2 * ref_tau, 12),
-        b=round(draw(decimals(0.0, 2.0, 3)) * vol**2 * ref_tau, 12),
+        a=min(round(draw(decimals(0.0, 1.0, 3)) * vol**2 * ref_tau, 12), 100.0),
+        b=min(round(draw(decimals(0.0, 2.0, 3)) * vol**2 * ref_tau, 12), 100.0),
         rho=draw(decimals(-0.999, 0.999, 3)),
         m=draw(decimals(-0.5, 0.5, 3)),
         sigma=draw(decimals(0.001, 2.0, 3)),

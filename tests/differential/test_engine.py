@@ -42,7 +42,7 @@ def differences() -> Any:
 def explain(deployment: chain.Deployment, name: str, market: Market, book: Any, clock: chain.Clock) -> Any:
     """The engine's answer at the market's own time."""
     account = chain.account(book, market, deployment.names, clock)
-    return chain.call_at(deployment.engines[name].explain, clock.chain(market.as_of), account)
+    return chain.call_at(deployment.reports[name].explain, clock.chain(market.as_of), account)
 
 
 # Without shrinking: an example costs a tenth of a second, and a thousand of them tell no more than the first.

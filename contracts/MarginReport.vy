@@ -1,0 +1,140 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# @license AGPL-3.0-only
+"""
+@title Margin report: what a requirement is made of, and whether an act took risk
+@notice The engine's sibling, with the same methodology compiled in: views for people, and for the one question that a
+        single pair of figures cannot answer.
+@custom:security As for `MarginEngine`, whose figures these are.
+"""
+
+from contracts.interfaces import IMarginEngine
+from contracts.interfaces import IMarginReport
+from contracts.modules import portfolio
+
+implements: IMarginReport
+
+initializes: portfolio
+
+exports: (portfolio.market_data, portfolio.methodology, portfolio.pricing_kernel)
+
+MAX_LEGS: constant(uint256) = 128
+MAX_HOLDINGS: constant(uint256) = 16
+MAX_UNDERLYINGS: constant(uint256) = 8
+MAX_SCENARIOS: constant(uint256) = 64
+
+# The figures of a sum over parts come from there.
+engine: public(immutable(address))
+
+
+@deploy
+def __init__(engine_: address, market_data: address, methodology: address, pricing_kernel: address):
+    """
+    @notice Ties the report to an engine and to what both read.
+    @param engine_ An `IMarginEngine` that was given the same three.
+    @param market_data An `IMarketData`.
+    @param methodology An `IMethodology`, which is compiled in.
+    @param pricing_kernel An `IPricingKernel`.
+    """
+    engine = engine_
+    portfolio.__init__(market_data, methodology, pricing_kernel)
+
+
+@external
+@view
+def explain(
+    account: IMarginEngine.Account,
+) -> (IMarginEngine.Assessment, DynArray[IMarginReport.Report, MAX_UNDERLYINGS]):
+    """
+    @custom:see IMarginReport
+    """
+    return self._explain(account)
+
+
+@external
+@view
+def takes_no_risk(before: IMarginEngine.Account, after: IMarginEngine.Account) -> bool:
+    """
+    @custom:see IMarginReport
+    """
+    old: IMarginEngine.Assessment = empty(IMarginEngine.Assessment)
+    new: IMarginEngine.Assessment = empty(IMarginEngine.Assessment)
+    old_reports: DynArray[IMarginReport.Report, MAX_UNDERLYINGS] = []
+    new_reports: DynArray[IMarginReport.Report, MAX_UNDERLYINGS] = []
+    old, old_reports = self._explain(before)
+    new, new_reports = self._explain(after)
+    if new.equity_maintenance - new.maintenance < old.equity_maintenance - old.maintenance:
+        return False
+
+    gain: int256 = min(
+        new.equity_maintenance - old.equity_maintenance, new.equity_initial - old.equity_initial
+    )
+    # Both lists ascend. An underlying of the old state alone can only lose its losses.
+    i: uint256 = 0
+    for report: IMarginReport.Report in new_reports:
+        for _: uint256 in range(MAX_UNDERLYINGS):
+            if i == len(old_reports) or old_reports[i].underlying >= report.underlying:
+                break
+            i += 1
+        known: bool = i < len(old_reports) and old_reports[i].underlying == report.underlying
+        growth: int256 = 0
+        for s: uint256 in range(len(report.pnl), bound=MAX_SCENARIOS):
+            loss: int256 = max(-report.pnl[s], 0)
+            if known:
+                loss -= max(-old_reports[i].pnl[s], 0)
+            growth = max(growth, loss)
+        gain -= growth
+    return gain >= 0
+
+
+@internal
+@view
+def _explain(
+    account: IMarginEngine.Account,
+) -> (IMarginEngine.Assessment, DynArray[IMarginReport.Report, MAX_UNDERLYINGS]):
+    """
+    @notice The loop of `MarginEngine.assess`, which keeps the reports.
+    """
+    book: portfolio.Book = empty(portfolio.Book)
+    leg: uint256 = 0
+    r: IMarginReport.Report = empty(IMarginReport.Report)
+    share: portfolio.Book = empty(portfolio.Book)
+    scans: DynArray[portfolio.Scan, MAX_UNDERLYINGS] = []
+    reports: DynArray[IMarginReport.Report, MAX_UNDERLYINGS] = []
+    for _: uint256 in range(MAX_UNDERLYINGS + 1):
+        r, share, leg = portfolio._next_underlying(account.legs, account.holdings, leg, r.underlying, True)
+        if r.underlying == 0:
+            break
+        book = portfolio._sum(book, share)
+        scans.append(portfolio.Scan(underlying=r.underlying, worst=r.scan, pnl=r.pnl))
+        reports.append(r)
+    if not portfolio._is_sum(account):
+        figures: IMarginEngine.Assessment = portfolio._assessment(
+            account.cash - account.cost, account.holdings, book, portfolio._credit(scans)
+        )
+        return figures, reports
+
+    # Charges of each part alone, by underlying; P&L and Greeks stay those of the whole.
+    for i: uint256 in range(len(reports), bound=MAX_UNDERLYINGS):
+        reports[i].scan = 0
+        reports[i].calendar = 0
+        reports[i].vega_calendar = 0
+        reports[i].short_option = 0
+        reports[i].liquidity = 0
+        reports[i].confidence = 0
+    legs: uint256 = len(account.legs)
+    for i: uint256 in range(legs + len(account.holdings), bound=MAX_LEGS + MAX_HOLDINGS):
+        if i < legs:
+            r, share, leg = portfolio._next_underlying([account.legs[i]], [], 0, 0, False)
+        else:
+            r, share, leg = portfolio._next_underlying([], [account.holdings[i - legs]], 0, 0, False)
+        for j: uint256 in range(len(reports), bound=MAX_UNDERLYINGS):
+            # No report has the underlying 0 of a holding outside the grid.
+            if r.underlying == reports[j].underlying:
+                reports[j].scan += r.scan
+                reports[j].calendar += r.calendar
+                reports[j].vega_calendar += r.vega_calendar
+                reports[j].short_option += r.short_option
+                reports[j].liquidity += r.liquidity
+                reports[j].confidence += r.confidence
+    return staticcall IMarginEngine(engine).assess(account), reports
