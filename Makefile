@@ -74,9 +74,14 @@ node_modules/.stamp: package-lock.json
 	npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	touch $@
 
-# ape needs the real binary: the package's own command is a wrapper, which a signal to stop would not pass.
-$(VENV)/.stamp-anvil: node_modules/.stamp $(VENV)/.stamp
+# ape needs the real binary: the package's own command is a wrapper, which a signal to stop would not pass. And it asks for
+# a record of every step of every transaction, which for a margin check is gigabytes: that is left out.
+$(VENV)/.stamp-anvil: Makefile node_modules/.stamp $(VENV)/.stamp
 	platform=$$(node -p '`$${process.platform}-$${process.arch === "x64" ? "amd64" : process.arch}`') && \
-	  ln -sf ../../node_modules/@foundry-rs/anvil-$$platform/bin/anvil $(VENV)/bin/anvil
+	  printf '%s\n' '#!/bin/sh' \
+	    'for argument do shift; [ "$$argument" = --steps-tracing ] || set -- "$$@" "$$argument"; done' \
+	    "exec \"$(CURDIR)/node_modules/@foundry-rs/anvil-$$platform/bin/anvil\" \"\$$@\"" > $(VENV)/bin/anvil.new
+	chmod +x $(VENV)/bin/anvil.new
+	mv -f $(VENV)/bin/anvil.new $(VENV)/bin/anvil
 	$(VENV)/bin/anvil --version
 	touch $@

@@ -1,0 +1,214 @@
+"""The whole protocol on a chain: deployment, and the calls of its users in their own units.
+
+Amounts here are decimals of the model (ETH, USD); `scripts.chain` turns them into the contracts' integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eth_account.messages import SignableMessage, encode_typed_data
+
+from python_model.methodology import Methodology
+from python_model.portfolio import Kind, Mode, Position
+from scripts import chain, normal_table
+
+QUOTE, WETH = 0, 1
+# The empty signature: the package was approved on chain, or the caller acts for both sides.
+NO_SIGNATURE = b""
+FOR_EVER = 2**64
+
+DISCOUNT, MINIMUM_SLICE = 0.05, 0.10
+WETH_HAIRCUT_INITIAL, WETH_HAIRCUT_MAINTENANCE = 0.02, 0.01
+
+LEG_FIELDS = ("underlying", "expiry", "strike", "kind", "size", "price")
+TYPES = {
+    "Trade": [
+        {"name": "taker", "type": "uint256"},
+        {"name": "maker", "type": "uint256"},
+        {"name": "legs", "type": "Leg[]"},
+        {"name": "nonce", "type": "uint256"},
+        {"name": "deadline", "type": "uint256"},
+    ],
+    "Leg": [{"name": name, "type": "int256" if name == "size" else "uint256"} for name in LEG_FIELDS],
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The contracts, as ape instances, and the ids of underlyings."""
+
+    clearing_house: Any
+    exchange: Any
+    liquidation: Any
+    engine: Any
+    report: Any
+    methodology: Any
+    kernel: Any
+    market_data: Any
+    quote: Any
+    weth: Any
+    names: dict[str, int]
+
+    @property
+    def contracts(self) -> dict[str, Any]:
+        """Contract instances by name."""
+        return {key: value for key, value in vars(self).items() if key != "names"}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the clearing house is to hold, and how much of it in whole tokens."""
+
+    quote: Any
+    weth: Any
+    quote_cap: float = 1e9
+    weth_cap: float = 1e6
+
+
+def deploy_tokens(contracts: Any, sender: Any) -> Tokens:
+    """Worthless tokens that anyone may mint: for local chains and test networks."""
+    return Tokens(
+        sender.deploy(contracts.Token, "USD Coin", "USDC", 6),
+        sender.deploy(contracts.Token, "Wrapped Ether", "WETH", 18),
+    )
+
+
+def deploy(contracts: Any, sender: Any, methodology: Methodology, names: dict[str, int], tokens: Tokens) -> Protocol:
+    """Deploy and connect every contract.
+
+    Parameters
+    ----------
+    contracts : namespace of ape contract containers
+    sender : ape account
+        Becomes the owner of all contracts, and a publisher of market data.
+    methodology : Methodology
+    names : ids of underlyings; ETH must be among them
+    tokens : Tokens
+
+    Returns
+    -------
+    Protocol
+    """
+    market_data = sender.deploy(contracts.MarketData, chain.HEARTBEAT_SECONDS)
+    market_data.set_publisher(sender, True, sender=sender)
+    kernel = sender.deploy(contracts.PricingKernel, normal_table.words())
+    data = sender.deploy(contracts.Methodology, *chain.methodology_arguments(methodology, names))
+    engine = sender.deploy(contracts.MarginEngine, market_data, data, kernel)
+    report = sender.deploy(contracts.MarginReport, engine, market_data, data, kernel)
+    house = sender.deploy(contracts.ClearingHouse, tokens.quote, chain.scaled(tokens.quote_cap, tokens.quote.decimals()))
+    exchange = sender.deploy(contracts.Exchange, house)
+    liquidation = sender.deploy(contracts.Liquidation, house, chain.wad(DISCOUNT), chain.wad(MINIMUM_SLICE))
+    house.set_contracts(report, exchange, liquidation, sender=sender)
+    house.list_collateral(
+        tokens.weth,
+        names["ETH"],
+        "0x" + "00" * 20,
+        chain.wad(WETH_HAIRCUT_INITIAL),
+        chain.wad(WETH_HAIRCUT_MAINTENANCE),
+        chain.scaled(tokens.weth_cap, tokens.weth.decimals()),
+        sender=sender,
+    )
+    return Protocol(
+        clearing_house=house,
+        exchange=exchange,
+        liquidation=liquidation,
+        engine=engine,
+        report=report,
+        methodology=data,
+        kernel=kernel,
+        market_data=market_data,
+        quote=tokens.quote,
+        weth=tokens.weth,
+        names=names,
+    )
+
+
+def create_account(protocol: Protocol, owner: Any, mode: Mode = Mode.PORTFOLIO) -> int:
+    """Open an account; its id."""
+    receipt = protocol.clearing_house.create_account(chain.MODES[mode], sender=owner)
+    return int(receipt.events.filter(protocol.clearing_house.AccountCreated)[0].account)
+
+
+def fund(protocol: Protocol, owner: Any, account: int, usd: float = 0.0, ether: float = 0.0) -> None:
+    """Mint test tokens to an owner and deposit them: USD of the quote token, and WETH."""
+    for kind, token, amount in ((QUOTE, protocol.quote, usd), (WETH, protocol.weth, ether)):
+        if amount:
+            units = chain.scaled(amount, token.decimals())
+            token.mint(owner, units, sender=owner)
+            token.approve(protocol.clearing_house, units, sender=owner)
+            protocol.clearing_house.deposit(account, kind, units, sender=owner)
+
+
+def legs(
+    protocol: Protocol, positions: Sequence[Position], prices: Sequence[float], clock: chain.Clock
+) -> list[tuple[int, ...]]:
+    """`IClearingHouse.Leg` of a package, in the order that the exchange wants.
+
+    Parameters
+    ----------
+    positions : sequence of Position
+        What the taker receives.
+    prices : sequence of float
+        USD for one unit: premium of an option, entry of a future or a perpetual.
+    clock : chain.Clock
+    """
+    rows = [
+        (
+            protocol.names[p.underlying],
+            0 if p.expiry is None else clock.chain(p.expiry),
+            0 if p.strike is None else chain.scaled(p.strike, 6),
+            chain.KINDS[p.kind],
+            chain.scaled(p.size, 6),
+            chain.scaled(price, 9),
+        )
+        for p, price in zip(positions, prices, strict=True)
+    ]
+    return sorted(rows)
+
+
+def trade_message(
+    protocol: Protocol, taker: int, maker: int, package: Sequence[tuple[int, ...]], nonce: int, deadline: int
+) -> SignableMessage:
+    """The EIP-712 message that the maker's owner signs."""
+    return encode_typed_data(
+        domain_data={
+            "name": "Ballast",
+            "version": "1",
+            "chainId": protocol.exchange.provider.chain_id,
+            "verifyingContract": protocol.exchange.address,
+        },
+        message_types=TYPES,
+        message_data={
+            "taker": taker,
+            "maker": maker,
+            "legs": [dict(zip(LEG_FIELDS, leg, strict=True)) for leg in package],
+            "nonce": nonce,
+            "deadline": deadline,
+        },
+    )
+
+
+def signature(signer: Any, message: SignableMessage) -> bytes:
+    """The 65 bytes r, s, v of an ape account's signature."""
+    return bytes(signer.sign_message(message).encode_rsv())
+
+
+def trade(
+    protocol: Protocol,
+    taker: tuple[Any, int],
+    maker: tuple[Any, int],
+    package: Sequence[tuple[int, ...]],
+    nonce: int,
+    deadline: int = FOR_EVER,
+) -> Any:
+    """Trade a package: the maker's owner signs, the taker's sends. Both are pairs of ape account and account id."""
+    signed = signature(maker[0], trade_message(protocol, taker[1], maker[1], package, nonce, deadline))
+    return protocol.clearing_house.trade(taker[1], maker[1], package, nonce, deadline, signed, sender=taker[0])
+
+
+def is_linear(position: Position) -> bool:
+    """Whether a position is paid for when it is closed (`cost`), not in cash."""
+    return position.kind in (Kind.FUTURE, Kind.PERP)
