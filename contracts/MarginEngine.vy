@@ -45,13 +45,15 @@ def assess(account: IMarginEngine.Account) -> IMarginEngine.Assessment:
     leg: uint256 = 0
     r: IMarginReport.Report = empty(IMarginReport.Report)
     share: portfolio.Book = empty(portfolio.Book)
+    r, share, leg = portfolio._next_underlying(account.legs, account.holdings, 0, 0, False)
+    # Last in memory, of which only what is touched is paid for.
     scans: DynArray[portfolio.Scan, MAX_UNDERLYINGS] = []
     for _: uint256 in range(MAX_UNDERLYINGS + 1):
-        r, share, leg = portfolio._next_underlying(account.legs, account.holdings, leg, r.underlying, False)
         if r.underlying == 0:
             break
         book = portfolio._sum(book, share)
         scans.append(portfolio.Scan(underlying=r.underlying, worst=r.scan, pnl=r.pnl))
+        r, share, leg = portfolio._next_underlying(account.legs, account.holdings, leg, r.underlying, False)
     return portfolio._assessment(account.cash - account.cost, account.holdings, book, portfolio._credit(scans))
 
 

@@ -115,26 +115,32 @@ def _explain(
         return figures, reports
 
     # Charges of each part alone, by underlying; P&L and Greeks stay those of the whole.
-    for i: uint256 in range(len(reports), bound=MAX_UNDERLYINGS):
-        reports[i].scan = 0
-        reports[i].calendar = 0
-        reports[i].vega_calendar = 0
-        reports[i].short_option = 0
-        reports[i].liquidity = 0
-        reports[i].confidence = 0
     legs: uint256 = len(account.legs)
-    for i: uint256 in range(legs + len(account.holdings), bound=MAX_LEGS + MAX_HOLDINGS):
-        if i < legs:
-            r, share, leg = portfolio._next_underlying([account.legs[i]], [], 0, 0, False)
-        else:
-            r, share, leg = portfolio._next_underlying([], [account.holdings[i - legs]], 0, 0, False)
-        for j: uint256 in range(len(reports), bound=MAX_UNDERLYINGS):
-            # No report has the underlying 0 of a holding outside the grid.
-            if r.underlying == reports[j].underlying:
-                reports[j].scan += r.scan
-                reports[j].calendar += r.calendar
-                reports[j].vega_calendar += r.vega_calendar
-                reports[j].short_option += r.short_option
-                reports[j].liquidity += r.liquidity
-                reports[j].confidence += r.confidence
+    for j: uint256 in range(len(reports), bound=MAX_UNDERLYINGS):
+        whole: IMarginReport.Report = reports[j]
+        whole.scan = 0
+        whole.calendar = 0
+        whole.vega_calendar = 0
+        whole.short_option = 0
+        whole.liquidity = 0
+        whole.confidence = 0
+        for i: uint256 in range(legs + len(account.holdings), bound=MAX_LEGS + MAX_HOLDINGS):
+            part_legs: DynArray[uint256, MAX_LEGS] = []
+            part_holdings: DynArray[IMarginEngine.Holding, MAX_HOLDINGS] = []
+            if i < legs:
+                if account.legs[i] >> 248 != whole.underlying:
+                    continue
+                part_legs = [account.legs[i]]
+            else:
+                if account.holdings[i - legs].underlying != whole.underlying:
+                    continue
+                part_holdings = [account.holdings[i - legs]]
+            r, share, leg = portfolio._next_underlying(part_legs, part_holdings, 0, 0, False)
+            whole.scan += r.scan
+            whole.calendar += r.calendar
+            whole.vega_calendar += r.vega_calendar
+            whole.short_option += r.short_option
+            whole.liquidity += r.liquidity
+            whole.confidence += r.confidence
+        reports[j] = whole
     return staticcall IMarginEngine(engine).assess(account), reports

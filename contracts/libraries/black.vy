@@ -43,6 +43,7 @@ MAX_LEGS: constant(uint256) = 128
 struct Option:
     # Calls and puts of one strike, netted.
     size: int256  # 1e-6
+    strike: int256  # 1e-18
     debt: int256  # size * strike, 1e-24
     moneyness: int256  # ln(F / K), 1e-18
     vol: int256  # 1e-18
@@ -66,13 +67,18 @@ def scan(
     @param ladder Shocked vols and price moves.
     @return The sums. Errors as the library states; nothing is rounded for or against anybody here.
     """
+    table: int256[normal.INTERVALS] = normal.TABLE
+    # By slot: ln(1 + x R), ascending, and shocked forwards; sums of q N(d1) and of q K N(d2).
+    x: uint256[SLOTS] = empty(uint256[SLOTS])
+    forwards: int256[SLOTS] = empty(int256[SLOTS])
+    units: int256[SLOTS] = empty(int256[SLOTS])
+    debts: int256[SLOTS] = empty(int256[SLOTS])
     strip: IPricingKernel.Strip = empty(IPricingKernel.Strip)
     sqrt_tau: int256 = convert(isqrt(convert(expiry.seconds * 10**36 // YEAR, uint256)), int256)
     strip.discount = math._wad_exp(-expiry.rate * expiry.seconds // YEAR)
 
     # Strike by strike: net size, vol, value and Greeks. Bounds, here and in the grid: prices < 2**105, a CDF
     # <= 2**64, sizes < 2**63, 128 legs: sums stay below 2**240.
-    options: DynArray[Option, MAX_LEGS] = []
     option: Option = empty(Option)
     puts: int256 = 0
     put_strikes: int256 = 0
@@ -83,6 +89,13 @@ def scan(
     density_vol: int256 = 0
     leg: uint256 = 0
     following: uint256 = legs[first]
+    # Arguments of the table as words, modulo 2**256: one below zero is a large one, so that a comparison tests both ends.
+    t: uint256 = 0
+    u: uint256 = 0
+    f: int256 = 0
+    w: int256 = 0
+    # Last in memory, of which only what is touched is paid for.
+    options: DynArray[Option, MAX_LEGS] = []
     for i: uint256 in range(first, end, bound=MAX_LEGS):
         leg = following
         # The fields of `position`, read in place: a call for each would cost a tenth of the leg.
@@ -108,21 +121,33 @@ def scan(
 
         log_strike: int256 = convert(convert(leg << 176, bytes32), int256) >> 176
         option.moneyness = unsafe_sub(expiry.log_forward, log_strike)
+        option.strike = strike
         option.debt = unsafe_mul(option.size, strike)
         option.vol = svi.vol(expiry.surface, log_strike)
         options.append(option)
-        v: int256 = max(unsafe_div(unsafe_mul(option.vol, sqrt_tau), WAD), MIN_WIDTH)
+        v: int256 = unsafe_div(unsafe_mul(option.vol, sqrt_tau), WAD)
+        if v < MIN_WIDTH:
+            v = MIN_WIDTH
         d1: int256 = unsafe_add(unsafe_div(unsafe_mul(option.moneyness, WAD), v), unsafe_div(v, 2))
-        n1: int256 = normal.cdf(unsafe_add(normal.CENTRE, unsafe_div(unsafe_mul(d1, normal.UNITS), WAD)))
-        n2: int256 = normal.cdf(
-            unsafe_add(normal.CENTRE, unsafe_div(unsafe_mul(unsafe_sub(d1, v), normal.UNITS), WAD))
-        )
+        n1: int256 = normal.ONE // 2
+        n2: int256 = n1
+        t = unsafe_add(CENTRE, convert(convert(unsafe_div(unsafe_mul(d1, UNITS), WAD), bytes32), uint256))
+        u = unsafe_sub(t, convert(convert(unsafe_div(unsafe_mul(v, UNITS), WAD), bytes32), uint256))
         if sqrt_tau == 0:
-            # A step, exactly: one half at the money, where the least width would smear it.
-            n1 = normal.ONE // 2
+            # A step, exactly: the least width would smear it.
             if expiry.forward != strike:
                 n1 = normal.ONE if expiry.forward > strike else 0
-            n2 = n1
+                n2 = n1
+        elif t < END and u < END:
+            f = convert(convert(t & MASK, bytes32), int256)
+            w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+            n1 = unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190
+            f = convert(convert(u & MASK, bytes32), int256)
+            w = unsafe_mul(table[u >> 95], unsafe_add(1, f))
+            n2 = unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190
+        else:
+            n1 = normal.cdf(convert(convert(t, bytes32), int256) >> 66)
+            n2 = normal.cdf(convert(convert(u, bytes32), int256) >> 66)
         calls = unsafe_add(
             calls,
             unsafe_sub(unsafe_mul(unsafe_mul(option.size, expiry.forward), n1), unsafe_mul(option.debt, n2)),
@@ -134,9 +159,22 @@ def scan(
         gamma = unsafe_add(gamma, unsafe_div(unsafe_mul(phi, WAD), v))
         option.size = 0
 
+    # The payoff at expiry is linear between strikes, so it is least at 0, at a strike, or at infinity if calls are net
+    # short. Between two strikes its slope is (calls with a strike at or below) - (puts with a strike above) (M-14).
+    payoff: int256 = put_strikes
+    slope_there: int256 = unsafe_sub(0, puts)
+    at: int256 = 0
+    strip.least_payoff = payoff
+    for o: Option in options:
+        payoff = unsafe_add(payoff, unsafe_mul(slope_there, unsafe_sub(o.strike, at)))
+        at = o.strike
+        slope_there = unsafe_add(slope_there, o.size)
+        if payoff < strip.least_payoff:
+            strip.least_payoff = payoff
+    strip.bounded = slope_there >= 0
+
     # The grid, pass by pass (see `IMethodology.Compiled`). Slots 0 to 7, 8, and 9 to 12 have their cells written out below:
     # a loop over cells would cost half as much again.
-    table: int256[normal.INTERVALS] = normal.TABLE
     # Calls at today's price less the parity term of the puts; what the puts take off each unit.
     today: int256 = unsafe_sub(calls, unsafe_mul(puts, expiry.forward) << 64)
     puts = puts << 64
@@ -157,11 +195,8 @@ def scan(
         long: bool = start == 0
         single: bool = start <= 8 and stop >= 9
         short: bool = stop == 13
-        # ln(1 + x R), ascending, and shocked forwards; sums of q N(d1) and of q K N(d2).
-        x: uint256[SLOTS] = empty(uint256[SLOTS])
-        forwards: int256[SLOTS] = empty(int256[SLOTS])
-        units: int256[SLOTS] = empty(int256[SLOTS])
-        debts: int256[SLOTS] = empty(int256[SLOTS])
+        units = empty(int256[SLOTS])
+        debts = empty(int256[SLOTS])
         for j: uint256 in range(start, stop, bound=SLOTS):
             move: uint256 = (ladder.rungs[rung] >> 8) & 255
             x[j] = convert(convert(ladder.logs[move], bytes32), uint256)
@@ -174,10 +209,11 @@ def scan(
             v: int256 = unsafe_div(unsafe_mul(o.vol, scale), WAD)
             if tilting != 0:
                 tilt: int256 = unsafe_div(unsafe_mul(o.moneyness, -WAD), tilt_unit)
-                tilt = unsafe_div(unsafe_mul(tilting, min(max(tilt, -WAD), WAD)), WAD)
-                v = unsafe_div(unsafe_mul(v, unsafe_add(WAD, tilt)), WAD)
-            # Positive, as the least width is. From here on words, modulo 2**256: one below zero is a large one, so
-            # that a comparison tests both ends of the table.
+                if tilt > WAD:
+                    tilt = WAD
+                elif tilt < -WAD:
+                    tilt = -WAD
+                v = unsafe_div(unsafe_mul(v, unsafe_add(WAD, unsafe_div(unsafe_mul(tilting, tilt), WAD))), WAD)
             if v < least:
                 v = least
             width: uint256 = convert(convert(v, bytes32), uint256)
@@ -186,175 +222,175 @@ def scan(
                 unsafe_add(CENTRE, width >> 1),
                 unsafe_mul(convert(convert(o.moneyness, bytes32), uint256), slope),
             )
-            t: uint256 = unsafe_add(origin, unsafe_mul(most_x, slope))
-            if t < END and unsafe_sub(unsafe_add(origin, unsafe_mul(least_x, slope)), width) < END:
-                f: int256 = 0
-                w: int256 = 0
-                if long:
-                    t = unsafe_add(origin, unsafe_mul(x[0], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[0] = unsafe_add(
-                        units[0], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[0] = unsafe_add(
-                        debts[0], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_add(origin, unsafe_mul(x[1], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[1] = unsafe_add(
-                        units[1], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[1] = unsafe_add(
-                        debts[1], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_add(origin, unsafe_mul(x[2], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[2] = unsafe_add(
-                        units[2], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[2] = unsafe_add(
-                        debts[2], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_add(origin, unsafe_mul(x[3], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[3] = unsafe_add(
-                        units[3], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[3] = unsafe_add(
-                        debts[3], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_add(origin, unsafe_mul(x[4], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[4] = unsafe_add(
-                        units[4], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[4] = unsafe_add(
-                        debts[4], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_add(origin, unsafe_mul(x[5], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[5] = unsafe_add(
-                        units[5], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[5] = unsafe_add(
-                        debts[5], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_add(origin, unsafe_mul(x[6], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[6] = unsafe_add(
-                        units[6], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[6] = unsafe_add(
-                        debts[6], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_add(origin, unsafe_mul(x[7], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[7] = unsafe_add(
-                        units[7], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[7] = unsafe_add(
-                        debts[7], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                if single:
-                    t = unsafe_add(origin, unsafe_mul(x[8], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[8] = unsafe_add(
-                        units[8], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[8] = unsafe_add(
-                        debts[8], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                if short:
-                    t = unsafe_add(origin, unsafe_mul(x[9], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[9] = unsafe_add(
-                        units[9], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[9] = unsafe_add(
-                        debts[9], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_add(origin, unsafe_mul(x[10], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[10] = unsafe_add(
-                        units[10], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[10] = unsafe_add(
-                        debts[10], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_add(origin, unsafe_mul(x[11], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[11] = unsafe_add(
-                        units[11], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[11] = unsafe_add(
-                        debts[11], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_add(origin, unsafe_mul(x[12], slope))
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    units[12] = unsafe_add(
-                        units[12], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-                    t = unsafe_sub(t, width)
-                    f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
-                    debts[12] = unsafe_add(
-                        debts[12], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
-                    )
-            else:
-                for j: uint256 in range(start, stop, bound=SLOTS):
-                    t = unsafe_add(origin, unsafe_mul(x[j], slope))
-                    units[j] = unsafe_add(units[j], unsafe_mul(o.size, normal.cdf(convert(convert(t, bytes32), int256) >> 66)))
-                    t = unsafe_sub(t, width)
-                    debts[j] = unsafe_add(debts[j], unsafe_mul(o.debt, normal.cdf(convert(convert(t, bytes32), int256) >> 66)))
+            t = unsafe_add(origin, unsafe_mul(most_x, slope))
+            u = unsafe_sub(unsafe_add(origin, unsafe_mul(least_x, slope)), width)
+            if t < END:
+                if u < END:
+                    if long:
+                        t = unsafe_add(origin, unsafe_mul(x[0], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[0] = unsafe_add(
+                            units[0], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[0] = unsafe_add(
+                            debts[0], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_add(origin, unsafe_mul(x[1], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[1] = unsafe_add(
+                            units[1], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[1] = unsafe_add(
+                            debts[1], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_add(origin, unsafe_mul(x[2], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[2] = unsafe_add(
+                            units[2], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[2] = unsafe_add(
+                            debts[2], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_add(origin, unsafe_mul(x[3], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[3] = unsafe_add(
+                            units[3], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[3] = unsafe_add(
+                            debts[3], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_add(origin, unsafe_mul(x[4], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[4] = unsafe_add(
+                            units[4], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[4] = unsafe_add(
+                            debts[4], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_add(origin, unsafe_mul(x[5], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[5] = unsafe_add(
+                            units[5], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[5] = unsafe_add(
+                            debts[5], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_add(origin, unsafe_mul(x[6], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[6] = unsafe_add(
+                            units[6], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[6] = unsafe_add(
+                            debts[6], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_add(origin, unsafe_mul(x[7], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[7] = unsafe_add(
+                            units[7], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[7] = unsafe_add(
+                            debts[7], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                    if single:
+                        t = unsafe_add(origin, unsafe_mul(x[8], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[8] = unsafe_add(
+                            units[8], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[8] = unsafe_add(
+                            debts[8], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                    if short:
+                        t = unsafe_add(origin, unsafe_mul(x[9], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[9] = unsafe_add(
+                            units[9], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[9] = unsafe_add(
+                            debts[9], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_add(origin, unsafe_mul(x[10], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[10] = unsafe_add(
+                            units[10], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[10] = unsafe_add(
+                            debts[10], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_add(origin, unsafe_mul(x[11], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[11] = unsafe_add(
+                            units[11], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[11] = unsafe_add(
+                            debts[11], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_add(origin, unsafe_mul(x[12], slope))
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        units[12] = unsafe_add(
+                            units[12], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                        t = unsafe_sub(t, width)
+                        f = convert(convert(t & MASK, bytes32), int256)
+                        w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                        debts[12] = unsafe_add(
+                            debts[12], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
+                        )
+                    continue
+            for j: uint256 in range(start, stop, bound=SLOTS):
+                t = unsafe_add(origin, unsafe_mul(x[j], slope))
+                units[j] = unsafe_add(units[j], unsafe_mul(o.size, normal.cdf(convert(convert(t, bytes32), int256) >> 66)))
+                t = unsafe_sub(t, width)
+                debts[j] = unsafe_add(debts[j], unsafe_mul(o.debt, normal.cdf(convert(convert(t, bytes32), int256) >> 66)))
         for j: uint256 in range(start, stop, bound=SLOTS):
             # D [calls' - calls - puts (F' - F)] with calls' = F' units - debts: puts by parity.
             change: int256 = unsafe_sub(
@@ -362,6 +398,7 @@ def scan(
             )
             strip.pnl.append(unsafe_div(unsafe_mul(change >> 64, strip.discount), WAD * MILLION))
 
+    strip.least_payoff = unsafe_div(strip.least_payoff, MILLION)
     strip.notional = unsafe_div(strip.notional, MILLION)
     strip.short = unsafe_mul(strip.short, position.MICRO)
     strip.gross = unsafe_mul(strip.gross, position.MICRO)

@@ -251,32 +251,38 @@ def _next_underlying(
     end_option: DynArray[uint256, MAX_EXPIRIES] = []
     futures: DynArray[int256, MAX_EXPIRIES] = []
     perps: int256 = 0
-    options: bool = False
-    key: uint256 = u << 32
-    for i: uint256 in range(leg, count, bound=MAX_LEGS):
+    key: uint256 = 0
+    leg = count
+    for i: uint256 in range(first, count, bound=MAX_LEGS):
         word: uint256 = legs[i]
-        if word >> 248 != u:
-            break
-        leg = unsafe_add(i, 1)
-        if word >> 216 != key:
-            key = word >> 216
-            if len(end_option) != 0:
-                end_option[len(end_option) - 1] = i
-            expiries.append(key & (2**32 - 1))
-            first_option.append(i)
-            end_option.append(i)
-            futures.append(0)
-        if (word >> 152) & (2**64 - 1) != 0:
-            options = True
+        if word >> 216 == key:
             continue
-        share.mixed = True
-        if word >> 144 == u << 104:
-            perps = position.size(word)
-        else:
-            futures[len(futures) - 1] = position.size(word)
-            first_option[len(first_option) - 1] = leg
+        # The first leg of an expiry, and the only one without a strike: a future, or the perpetual.
+        if word >> 248 != u:
+            leg = i
+            break
+        key = word >> 216
+        linear_size: int256 = 0
+        options_from: uint256 = i
+        if (word >> 152) & (2**64 - 1) == 0:
+            share.mixed = True
+            linear_size = position.size(word)
+            options_from = unsafe_add(i, 1)
+            if key == u << 32:
+                perps = linear_size
+                continue
+        if len(end_option) != 0:
+            end_option[len(end_option) - 1] = i
+        expiries.append(key & (2**32 - 1))
+        futures.append(linear_size)
+        first_option.append(options_from)
+        end_option.append(count)
+    options: bool = False
     if len(end_option) != 0:
         end_option[len(end_option) - 1] = leg
+        for e: uint256 in range(len(expiries), bound=MAX_EXPIRIES):
+            if first_option[e] != end_option[e]:
+                options = True
 
     words: DynArray[uint256, 33] = []
     fresh: bool = False
@@ -358,10 +364,10 @@ def _next_underlying(
             vega_longs = unsafe_add(vega_longs, max(shock, 0))
             vega_shorts = unsafe_add(vega_shorts, max(-shock, 0))
             vega_gross = unsafe_add(vega_gross, abs(strip.vega))
-            if bounded:
-                least: int256 = 0
-                least, bounded = aggregation.least_payoff(legs, first_option[e], end_option[e])
-                most_lost = unsafe_add(most_lost, unsafe_sub(strip.value, unsafe_div(unsafe_mul(least, strip.discount), WAD)))
+            bounded = bounded and strip.bounded
+            most_lost = unsafe_add(
+                most_lost, unsafe_sub(strip.value, unsafe_div(unsafe_mul(strip.least_payoff, strip.discount), WAD))
+            )
         delta_usd = unsafe_add(delta_usd, bucket)
         longs = unsafe_add(longs, max(bucket, 0))
         shorts = unsafe_add(shorts, max(-bucket, 0))
@@ -369,21 +375,25 @@ def _next_underlying(
     # M-6. |linear| < 2**160 even for 128 legs of the greatest size and price, a factor is below 2**67 and a covered
     # fraction at most 2**60: nothing overflows.
     pnl: DynArray[int256, MAX_SCENARIOS] = r.pnl
-    r.pnl = []
-    if listed:
-        for _: uint256 in range(SCENARIOS, bound=MAX_SCENARIOS):
-            r.pnl.append(0)
     n: uint256 = 0
     for rung: uint256 in ladder.rungs:
-        profit: int256 = unsafe_div(unsafe_mul(linear, unsafe_sub(ladder.factors[(rung >> 8) & 255], WAD)), WAD)
+        profit: int256 = 0
         if options:
-            profit = unsafe_add(profit, pnl[n])
-        profit = unsafe_div(unsafe_mul(profit, convert(convert(rung >> 16, bytes32), int256)), WAD)
-        if listed:
-            r.pnl[rung & 255] = profit
+            profit = pnl[n]
         else:
-            r.pnl.append(profit)
+            pnl.append(0)
+        if linear != 0:
+            move: int256 = unsafe_sub(ladder.factors[(rung >> 8) & 255], WAD)
+            profit = unsafe_add(profit, unsafe_div(unsafe_mul(linear, move), WAD))
+        pnl[n] = unsafe_div(unsafe_mul(profit, convert(convert(rung >> 16, bytes32), int256)), WAD)
         n = unsafe_add(n, 1)
+    r.pnl = pnl
+    if listed:
+        r.pnl = []
+        for _: uint256 in range(SCENARIOS, bound=MAX_SCENARIOS):
+            r.pnl.append(0)
+        for i: uint256 in range(n, bound=MAX_SCENARIOS):
+            r.pnl[ladder.rungs[i] & 255] = pnl[i]
     r.scan, r.worst_scenario = aggregation.worst(r.pnl)
     r.calendar = aggregation.offset_charge(longs, shorts, p.calendar)
     r.vega_calendar = aggregation.offset_charge(vega_longs, vega_shorts, p.vega_calendar)
