@@ -1,5 +1,4 @@
 # pragma version 0.4.3
-# pragma nonreentrancy on
 # @license AGPL-3.0-only
 """
 @title Margin engine: the requirement of a whole book by its worst loss over stressed prices and vols
@@ -53,6 +52,8 @@ def assess(account: IMarginEngine.Account) -> IMarginEngine.Assessment:
             break
         book = portfolio._sum(book, share)
         scans.append(portfolio.Scan(underlying=r.underlying, worst=r.scan, pnl=r.pnl))
+        if leg == len(account.legs) and len(account.holdings) == 0:
+            break
         r, share, leg = portfolio._next_underlying(account.legs, account.holdings, leg, r.underlying, False)
     return portfolio._assessment(account.cash - account.cost, account.holdings, book, portfolio._credit(scans))
 

@@ -1,5 +1,4 @@
 # pragma version 0.4.3
-# pragma nonreentrancy on
 # @license AGPL-3.0-only
 """
 @title Margin report: what a requirement is made of, and whether an act took risk

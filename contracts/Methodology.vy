@@ -1,5 +1,4 @@
 # pragma version 0.4.3
-# pragma nonreentrancy on
 # @license AGPL-3.0-only
 """
 @title Methodology: one set of scenarios and charges, fixed for ever
@@ -100,6 +99,8 @@ def __init__(
                 move += 1
             if s.y != level_y[i] or s.z != level_z[i] or (s.x == 0 and s.y == 0 and s.z == 0):
                 continue
+            rung: uint256 = len(result.rungs)
+            result.order[rung // 32] |= move << (8 * (rung % 32))
             result.rungs.append((convert(s.g, uint256) << 16) | (move << 8) | n)
             remaining += 1
         vol_range: int256 = parameters.vol_down
@@ -108,28 +109,30 @@ def __init__(
             vol_range = parameters.vol_up
             least = max(MIN_VOL, parameters.vol_floor_up)
         vol: uint256 = (
-            (self._field(level_y[i] * vol_range // WAD) << 160)
-            | (self._field(level_z[i] * parameters.tilt // WAD) << 88)
-            | (self._field(least) << 16)
+            (self._field(level_y[i] * vol_range // WAD) << 168)
+            | (self._field(level_z[i] * parameters.tilt // WAD) << 96)
+            | (self._field(least) << 24)
         )
-        # The kernel has slots for eight moves, for one, and for four: as many at once as fit.
+        # The kernel has slots 0 to 7, 8, and 9 to 12, each of the three worked off whole. A pass costs as much as a slot
+        # and a half, so that a slot or two may stay without a move.
         for _: uint256 in range(MAX_SCENARIOS):
             if remaining == 0:
                 break
-            first: uint256 = 8
-            behind: uint256 = 9
-            if remaining >= 13:
-                first = 0
-                behind = 13
-            elif remaining >= 8:
-                first = 0
-                behind = min(remaining, 9)
-            elif remaining >= 5:
-                behind = 13
-            elif remaining == 4:
+            first: uint256 = 0
+            run: uint256 = 13
+            if remaining <= 2:
+                first = 8
+                run = 9
+            elif remaining <= 4:
                 first = 9
-                behind = 13
-            result.passes.append(vol | (first << 8) | behind)
+            elif remaining == 5:
+                first = 8
+            elif remaining <= 8:
+                run = 8
+            elif remaining <= 10:
+                run = 9
+            behind: uint256 = min(first + remaining, run)
+            result.passes.append(vol | (first << 16) | (behind << 8) | run)
             remaining -= behind - first
     COMPILED = result
 

@@ -1,5 +1,4 @@
 # pragma version 0.4.3
-# pragma nonreentrancy on
 # @license AGPL-3.0-only
 """
 @title Pricing kernel: the options of one expiry, repriced over a scenario ladder

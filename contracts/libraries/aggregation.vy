@@ -11,19 +11,21 @@ MAX_SCENARIOS: constant(uint256) = 64
 
 @internal
 @pure
-def worst(pnl: DynArray[int256, MAX_SCENARIOS]) -> (int256, uint256):
+def worst(pnl: DynArray[int256, MAX_SCENARIOS]) -> uint256:
     """
-    @notice Worst loss W = max(0, -min P) (M-7).
+    @notice Where the worst loss W = max(0, -min P) is (M-7).
     @param pnl Profit by scenario.
-    @return The loss, not negative, and the first scenario in which the profit is least.
+    @return The first scenario in which the profit is least.
     """
     least: int256 = max_value(int256)
     at: uint256 = 0
-    for i: uint256 in range(len(pnl), bound=MAX_SCENARIOS):
-        if pnl[i] < least:
-            least = pnl[i]
+    i: uint256 = 0
+    for profit: int256 in pnl:
+        if profit < least:
+            least = profit
             at = i
-    return max(-least, 0), at
+        i = unsafe_add(i, 1)
+    return at
 
 
 @internal

@@ -100,7 +100,7 @@ def scan(
         leg = following
         # The fields of `position`, read in place: a call for each would cost a tenth of the leg.
         size: int256 = convert(convert(leg << 112, bytes32), int256) >> 192
-        strike: int256 = unsafe_mul(convert((leg >> 152) & (2**64 - 1), int256), position.MICRO)
+        strike: int256 = unsafe_mul(convert(convert((leg >> 152) & (2**64 - 1), bytes32), int256), position.MICRO)
         option.size = unsafe_add(option.size, size)
         magnitude: int256 = size
         if size < 0:
@@ -129,15 +129,17 @@ def scan(
         if v < MIN_WIDTH:
             v = MIN_WIDTH
         d1: int256 = unsafe_add(unsafe_div(unsafe_mul(option.moneyness, WAD), v), unsafe_div(v, 2))
-        n1: int256 = normal.ONE // 2
-        n2: int256 = n1
+        n1: int256 = 0
+        n2: int256 = 0
         t = unsafe_add(CENTRE, convert(convert(unsafe_div(unsafe_mul(d1, UNITS), WAD), bytes32), uint256))
         u = unsafe_sub(t, convert(convert(unsafe_div(unsafe_mul(v, UNITS), WAD), bytes32), uint256))
         if sqrt_tau == 0:
             # A step, exactly: the least width would smear it.
-            if expiry.forward != strike:
-                n1 = normal.ONE if expiry.forward > strike else 0
-                n2 = n1
+            if expiry.forward > strike:
+                n1 = normal.ONE
+            elif expiry.forward == strike:
+                n1 = normal.ONE // 2
+            n2 = n1
         elif t < END and u < END:
             f = convert(convert(t & MASK, bytes32), int256)
             w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
@@ -184,26 +186,35 @@ def scan(
         # sigma' sqrt(tau) for a vol of 1.0, and its floor, in table units. A move is at most 10, h(tau) at most 31.
         scale: int256 = unsafe_add(
             WAD,
-            unsafe_div(unsafe_mul(convert(convert(fields << 24, bytes32), int256) >> 184, expiry.vol_scale), WAD),
+            unsafe_div(unsafe_mul(convert(convert(fields << 16, bytes32), int256) >> 184, expiry.vol_scale), WAD),
         )
-        scale = unsafe_div(unsafe_mul(unsafe_div(unsafe_mul(max(scale, 0), sqrt_tau), WAD), UNITS), WAD)
-        tilting: int256 = convert(convert(fields << 96, bytes32), int256) >> 184
-        least: int256 = unsafe_div(unsafe_mul(convert(convert((fields >> 16) & (2**72 - 1), bytes32), int256), sqrt_tau), WAD)
-        least = unsafe_div(unsafe_mul(max(least, MIN_WIDTH), UNITS), WAD)
-        start: uint256 = (fields >> 8) & 255
+        if scale < 0:
+            scale = 0
+        scale = unsafe_div(unsafe_mul(unsafe_div(unsafe_mul(scale, sqrt_tau), WAD), UNITS), WAD)
+        tilting: int256 = convert(convert(fields << 88, bytes32), int256) >> 184
+        least: int256 = convert(convert((fields >> 24) & (2**72 - 1), bytes32), int256)
+        least = unsafe_div(unsafe_mul(least, sqrt_tau), WAD)
+        if least < MIN_WIDTH:
+            least = MIN_WIDTH
+        least = unsafe_div(unsafe_mul(least, UNITS), WAD)
+        start: uint256 = (fields >> 16) & 255
+        behind: uint256 = (fields >> 8) & 255
         stop: uint256 = fields & 255
         long: bool = start == 0
         single: bool = start <= 8 and stop >= 9
         short: bool = stop == 13
         units = empty(int256[SLOTS])
         debts = empty(int256[SLOTS])
-        for j: uint256 in range(start, stop, bound=SLOTS):
-            move: uint256 = (ladder.rungs[rung] >> 8) & 255
+        for j: uint256 in range(start, behind, bound=SLOTS):
+            move: uint256 = (ladder.order[rung >> 5] >> ((rung & 31) << 3)) & 255
             x[j] = convert(convert(ladder.logs[move], bytes32), uint256)
             forwards[j] = unsafe_div(unsafe_mul(expiry.forward, ladder.factors[move]), WAD)
             rung = unsafe_add(rung, 1)
         least_x: uint256 = x[start]
-        most_x: uint256 = x[unsafe_sub(stop, 1)]
+        most_x: uint256 = x[unsafe_sub(behind, 1)]
+        for j: uint256 in range(behind, stop, bound=SLOTS):
+            # Slots without a move: any argument inside the table will do.
+            x[j] = most_x
 
         for o: Option in options:
             v: int256 = unsafe_div(unsafe_mul(o.vol, scale), WAD)
@@ -386,12 +397,12 @@ def scan(
                             debts[12], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                         )
                     continue
-            for j: uint256 in range(start, stop, bound=SLOTS):
+            for j: uint256 in range(start, behind, bound=SLOTS):
                 t = unsafe_add(origin, unsafe_mul(x[j], slope))
                 units[j] = unsafe_add(units[j], unsafe_mul(o.size, normal.cdf(convert(convert(t, bytes32), int256) >> 66)))
                 t = unsafe_sub(t, width)
                 debts[j] = unsafe_add(debts[j], unsafe_mul(o.debt, normal.cdf(convert(convert(t, bytes32), int256) >> 66)))
-        for j: uint256 in range(start, stop, bound=SLOTS):
+        for j: uint256 in range(start, behind, bound=SLOTS):
             # D [calls' - calls - puts (F' - F)] with calls' = F' units - debts: puts by parity.
             change: int256 = unsafe_sub(
                 unsafe_sub(unsafe_mul(forwards[j], unsafe_sub(units[j], puts)), debts[j]), today

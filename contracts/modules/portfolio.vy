@@ -47,6 +47,7 @@ PARAMETERS: immutable(IMethodology.Parameters)
 GROUPS: immutable(DynArray[IMethodology.Group, MAX_GROUPS])
 SCENARIOS: immutable(uint256)
 PASSES: immutable(DynArray[uint256, MAX_SCENARIOS])
+ORDER: immutable(uint256[2])
 RUNGS: immutable(DynArray[uint256, MAX_SCENARIOS])
 MOVES: immutable(DynArray[int256, MAX_SCENARIOS])
 
@@ -90,6 +91,7 @@ def __init__(market_data_: address, methodology_: address, pricing_kernel_: addr
     GROUPS = compiled.groups
     SCENARIOS = compiled.scenarios
     PASSES = compiled.passes
+    ORDER = compiled.order
     RUNGS = compiled.rungs
     MOVES = compiled.moves
 
@@ -155,10 +157,8 @@ def _credit(scans: DynArray[Scan, MAX_UNDERLYINGS]) -> int256:
             else:
                 for s: uint256 in range(len(joint), bound=MAX_SCENARIOS):
                     joint[s] += scans[i].pnl[s]
-        if members > 1:
-            loss: int256 = 0
-            at: uint256 = 0
-            loss, at = aggregation.worst(joint)
+        if members > 1 and len(joint) != 0:
+            loss: int256 = max(-joint[aggregation.worst(joint)], 0)
             credit += group.credit * (apart - loss) // WAD
     return credit
 
@@ -298,10 +298,10 @@ def _next_underlying(
 
     # The price moves of u, each logarithm once (M-4).
     ladder: IPricingKernel.Ladder = empty(IPricingKernel.Ladder)
-    ladder.rungs = RUNGS
     ladder.factors = MOVES
     if options:
         ladder.passes = PASSES
+        ladder.order = ORDER
         ladder.logs = ladder.factors
     for i: uint256 in range(len(ladder.factors), bound=MAX_SCENARIOS):
         # |x| <= 100 and R <= 1, both at 1e-18.
@@ -332,6 +332,7 @@ def _next_underlying(
     gross_units: int256 = 0
     most_lost: int256 = 0
     bounded: bool = not share.mixed
+    pnl: DynArray[int256, MAX_SCENARIOS] = []
 
     for e: uint256 in range(len(expiries), bound=MAX_EXPIRIES):
         one: uint256 = words[2 * e + 1]
@@ -345,11 +346,11 @@ def _next_underlying(
             strip: IPricingKernel.Strip = staticcall IPricingKernel(pricing_kernel).scan(
                 legs, first_option[e], end_option[e], market, ladder
             )
-            if len(r.pnl) == 0:
-                r.pnl = strip.pnl
+            if len(pnl) == 0:
+                pnl = strip.pnl
             else:
-                for i: uint256 in range(len(strip.pnl), bound=MAX_SCENARIOS):
-                    r.pnl[i] = unsafe_add(r.pnl[i], strip.pnl[i])
+                for i: uint256 in range(len(pnl), bound=MAX_SCENARIOS):
+                    pnl[i] = unsafe_add(pnl[i], strip.pnl[i])
             bucket = unsafe_add(bucket, unsafe_div(unsafe_mul(strip.delta, forward), WAD))
             # dDelta/dS with F/S held: gamma in F times (F/S)**2.
             r.gamma = unsafe_add(r.gamma, unsafe_div(unsafe_mul(unsafe_div(unsafe_mul(strip.gamma, forward), spot), forward), spot))
@@ -374,27 +375,30 @@ def _next_underlying(
 
     # M-6. |linear| < 2**160 even for 128 legs of the greatest size and price, a factor is below 2**67 and a covered
     # fraction at most 2**60: nothing overflows.
-    pnl: DynArray[int256, MAX_SCENARIOS] = r.pnl
-    n: uint256 = 0
-    for rung: uint256 in ladder.rungs:
+    # The scenario without a move has no rung and no P&L: hence 0 to begin with.
+    if listed:
+        for _: uint256 in range(SCENARIOS, bound=MAX_SCENARIOS):
+            r.pnl.append(0)
+    least: int256 = 0
+    i: uint256 = 0
+    for rung: uint256 in RUNGS:
         profit: int256 = 0
         if options:
-            profit = pnl[n]
-        else:
-            pnl.append(0)
+            profit = pnl[i]
+            i = unsafe_add(i, 1)
         if linear != 0:
             move: int256 = unsafe_sub(ladder.factors[(rung >> 8) & 255], WAD)
             profit = unsafe_add(profit, unsafe_div(unsafe_mul(linear, move), WAD))
-        pnl[n] = unsafe_div(unsafe_mul(profit, convert(convert(rung >> 16, bytes32), int256)), WAD)
-        n = unsafe_add(n, 1)
-    r.pnl = pnl
+        profit = unsafe_div(unsafe_mul(profit, convert(convert(rung >> 16, bytes32), int256)), WAD)
+        if profit < least:
+            least = profit
+        if listed:
+            r.pnl[rung & 255] = profit
+        else:
+            r.pnl.append(profit)
+    r.scan = unsafe_sub(0, least)
     if listed:
-        r.pnl = []
-        for _: uint256 in range(SCENARIOS, bound=MAX_SCENARIOS):
-            r.pnl.append(0)
-        for i: uint256 in range(n, bound=MAX_SCENARIOS):
-            r.pnl[ladder.rungs[i] & 255] = pnl[i]
-    r.scan, r.worst_scenario = aggregation.worst(r.pnl)
+        r.worst_scenario = aggregation.worst(r.pnl)
     r.calendar = aggregation.offset_charge(longs, shorts, p.calendar)
     r.vega_calendar = aggregation.offset_charge(vega_longs, vega_shorts, p.vega_calendar)
     r.short_option = unsafe_add(

@@ -51,7 +51,7 @@ def portfolio(account: uint256) -> IMarginEngine.Account:
     """
     @custom:see IClearingHouse
     """
-    return self._load(account)[0]
+    return self._load(account)
 
 
 @internal
@@ -74,7 +74,7 @@ def _touch(account: uint256, due: bool):
     if self._state[account] == 0:
         self._touched.append(account)
         self._state[account] = KEPT
-        self._before[account] = self._load(account)[0]
+        self._before[account] = self._load(account)
     if due:
         self._state[account] = DUE
 
@@ -98,12 +98,10 @@ def _require_sound(account: uint256):
     """
     @notice Passes an account that has initial margin, or that took no risk in this call.
     """
-    after: IMarginEngine.Account = empty(IMarginEngine.Account)
-    fresh: bool = False
-    after, fresh = self._load(account)
-    positions._require_limits(after.legs, custody._claims(account), after.mode == accounts.ISOLATED)
-    if authority.paused & authority.RISK == 0 and self._has_initial(self._assess(after, fresh)):
+    self._require_admissible(account)
+    if authority.paused & authority.RISK == 0 and self._has_initial(self._figures(account)):
         return
+    after: IMarginEngine.Account = self._load(account)
     assert staticcall IMarginReport(self.report).takes_no_risk(self._before[account], after), "solvency: margin"
 
 
@@ -129,45 +127,41 @@ def _has_initial(figures: IMarginEngine.Assessment) -> bool:
 
 @internal
 @view
-def _load(account: uint256) -> (IMarginEngine.Account, bool):
+def _load(account: uint256) -> IMarginEngine.Account:
     """
-    @return The account as the engine wants it, and whether the prices of its collateral are fresh.
+    @return The account as the engine wants it.
     """
     holdings: DynArray[IMarginEngine.Holding, custody.MAX_COLLATERALS] = []
     fresh: bool = False
     holdings, fresh = custody._holdings(account, self.market_data)
-    return (
-        IMarginEngine.Account(
-            mode=accounts.mode_of[account],
-            cash=custody._cash[account],
-            cost=positions.cost[account],
-            holdings=holdings,
-            legs=positions._books[account],
-        ),
-        fresh,
+    return IMarginEngine.Account(
+        mode=accounts.mode_of[account],
+        cash=custody._cash[account],
+        cost=positions.cost[account],
+        holdings=holdings,
+        legs=positions._books[account],
     )
-
-
-@internal
-@view
-def _assess(state: IMarginEngine.Account, fresh: bool) -> IMarginEngine.Assessment:
-    """
-    @notice Asks the engine.
-    @param state The account.
-    @param fresh Whether the prices of its collateral are.
-    """
-    figures: IMarginEngine.Assessment = staticcall IMarginEngine(self.engine).assess(state)
-    figures.fresh = figures.fresh and fresh
-    return figures
 
 
 @internal
 @view
 def _figures(account: uint256) -> IMarginEngine.Assessment:
     """
-    @return What the engine says of an account now.
+    @return What the engine says of an account now, `fresh` only if the prices of its collateral are too.
     """
-    state: IMarginEngine.Account = empty(IMarginEngine.Account)
-    fresh: bool = False
-    state, fresh = self._load(account)
-    return self._assess(state, fresh)
+    # As `_load`, which would copy the book twice more.
+    holdings: DynArray[IMarginEngine.Holding, custody.MAX_COLLATERALS] = []
+    fresh: bool = True
+    if custody._held[account] != 0:
+        holdings, fresh = custody._holdings(account, self.market_data)
+    figures: IMarginEngine.Assessment = staticcall IMarginEngine(self.engine).assess(
+        IMarginEngine.Account(
+            mode=accounts.mode_of[account],
+            cash=custody._cash[account],
+            cost=positions.cost[account],
+            holdings=holdings,
+            legs=positions._books[account],
+        )
+    )
+    figures.fresh = figures.fresh and fresh
+    return figures

@@ -1,0 +1,318 @@
+"""Gas of the contracts and speed of the float model, into build/bench.json.
+
+Gas is exact and the same on every machine. Speeds are of this machine, now: compare them within one run only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import ape
+import click
+import numpy as np
+import QuantLib as ql
+from ape.cli import ConnectedProviderCommand
+from ape.logging import LogLevel, logger
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from python_model import black, methodology, scenarios
+from python_model.portfolio import SVI, Expiry, Kind, Market, Position, Underlying
+from scripts import chain, protocol
+
+ROOT = Path(__file__).resolve().parents[1]
+DAY = 86_400
+AS_OF = 1_770_336_000
+COUNTS = (1, 4, 16, 32, 64, 128)
+GRIDS = {"house": 33, "house23": 23}
+# Gas of a transaction before its first instruction: 21,000 and 4 or 16 for a byte of calldata.
+BASE_GAS, ZERO_BYTE_GAS, BYTE_GAS = 21_000, 4, 16
+
+
+def grid_23() -> methodology.Methodology:
+    """The house methodology with 23 scenarios: seven moves at each vol and the tilts, as others count."""
+    house = methodology.load("house")
+    keep = np.flatnonzero((np.abs(house.x) != 0.75) & (np.abs(house.x) <= 1.0))
+    rows = {key: getattr(house, key)[keep] for key in ("x", "y", "z", "g")}
+    return methodology.Methodology(**{**vars(house), **rows, "name": "house23"})
+
+
+def market(expiries: int) -> Market:
+    """ETH at 2,000 USD with expiries a month apart."""
+    rows = []
+    for i in range(expiries):
+        days, forward = 30 * (i + 1), 2_000.0 + 7.0 * i
+        tau = days / 365
+        rows.append(Expiry(AS_OF + days * DAY, forward, 0.04, SVI(0.2 * tau, 0.6 * tau, -0.25, 0.0, 0.45, tau, forward)))
+    return Market(AS_OF, {"ETH": Underlying(2_000.0, 0.001, 0.16, 2_001.0, tuple(rows))})
+
+
+def options(count: int, expiries: int) -> list[Position]:
+    """Calls and puts in turn, bought and sold in turn by pairs, strikes from 60% to 165% of spot."""
+    return [
+        Position(
+            "ETH",
+            Kind.CALL if i % 2 else Kind.PUT,
+            (1.0 if i // 2 % 2 else -1.0) * (1 + i % 5),
+            AS_OF + 30 * (i % expiries + 1) * DAY,
+            1_200.0 + round(2_100.0 * i / count, 2),
+        )
+        for i in range(count)
+    ]
+
+
+def calldata_gas(data: bytes) -> int:
+    """Gas of a transaction before its first instruction."""
+    return BASE_GAS + sum(BYTE_GAS if byte else ZERO_BYTE_GAS for byte in data)
+
+
+class Bench:
+    """A deployed protocol with two rich accounts, and the rows measured so far."""
+
+    def __init__(self, contracts: Any, sender: Any, method: methodology.Methodology, advance: Callable[[], None]) -> None:
+        self.sender, self.method, self.advance = sender, method, advance
+        tokens = protocol.deploy_tokens(contracts, sender)
+        self.p = protocol.deploy(contracts, sender, method, {"ETH": 1}, tokens)
+        self.provider = self.p.clearing_house.provider
+        self.nonce = 0
+        self.rows: list[dict[str, Any]] = []
+
+    def row(self, name: str, gas: int, **fields: Any) -> dict[str, Any]:
+        """Keep a measurement."""
+        self.rows.append({"name": name, **fields, "gas": gas})
+        self.advance()
+        return self.rows[-1]
+
+    def publish(self, state: Market) -> chain.Clock:
+        """Publish a market at the next block's time."""
+        now = self.provider.get_block("latest").timestamp + 1
+        self.provider.set_timestamp(now)
+        clock = chain.Clock(now - state.as_of)
+        update = chain.update(1, state.underlyings["ETH"], now, clock)
+        self.p.market_data.publish(update, sender=self.sender)
+        return clock
+
+    def accounts(self, usd: float = 2e7) -> tuple[tuple[Any, int], tuple[Any, int]]:
+        """Two new accounts with cash."""
+        pair = []
+        for _ in range(2):
+            account = protocol.create_account(self.p, self.sender)
+            protocol.fund(self.p, self.sender, account, usd=usd)
+            pair.append((self.sender, account))
+        return pair[0], pair[1]
+
+    def trade(self, taker: tuple[Any, int], maker: tuple[Any, int], legs: list[Position], clock: chain.Clock) -> Any:
+        """Trade a package of options at 10 USD, and anything else at spot."""
+        self.nonce += 1
+        prices = [2_000.0 if protocol.is_linear(p) else 10.0 for p in legs]
+        return protocol.trade(self.p, taker, maker, protocol.legs(self.p, legs, prices, clock), self.nonce)
+
+    def send(self, function: Any, *arguments: Any) -> int:
+        """Gas used by a real transaction that calls a view, from cold storage."""
+        data = bytes(function.encode_input(*arguments))
+        transaction = {"from": self.sender.address, "to": function.contract.address, "data": data, "gas": 29_000_000}
+        receipt = self.provider.web3.eth.wait_for_transaction_receipt(
+            self.provider.web3.eth.send_transaction(transaction)
+        )
+        assert receipt["status"] == 1, function
+        return int(receipt["gasUsed"])
+
+    def call(self, function: Any, *arguments: Any) -> int:
+        """Gas of a call by itself, without what a transaction costs."""
+        data = bytes(function.encode_input(*arguments))
+        transaction = {"from": self.sender.address, "to": function.contract.address, "data": "0x" + data.hex()}
+        answer = self.provider.web3.provider.make_request(
+            "debug_traceCall", [{**transaction, "gas": hex(29_000_000)}, "latest", {"tracer": "callTracer"}]
+        )["result"]
+        assert "error" not in answer, answer
+        return int(answer["gasUsed"], 16) - calldata_gas(data)
+
+    def books(self) -> None:
+        """The margin check over numbers of options and expiries."""
+        for expiries in (1, 4):
+            clock = self.publish(market(expiries))
+            for count in COUNTS:
+                if count < expiries:
+                    continue
+                book, other = self.accounts()
+                legs = options(count, expiries)
+                for start in range(0, count, 16):
+                    self.trade(book, other, legs[start : start + 16], clock)
+                fields = {
+                    "options": count,
+                    "expiries": expiries,
+                    "underlyings": 1,
+                    "scenarios": len(self.method),
+                }
+                for name, gas in (
+                    ("assess", self.send(self.p.clearing_house.assess, book[1])),
+                    ("engine", self.call(self.p.engine.assess, self.p.clearing_house.portfolio(book[1]))),
+                ):
+                    row = self.row(name, gas, **fields)
+                    row["gas_per_cell"] = round(gas / (count * len(self.method)), 1)
+                    row["gas_per_leg"] = round(gas / count, 1)
+
+    def acts(self) -> None:
+        """What users do: vault, packages, a perpetual on cash, a liquidation; and the market behind it."""
+        clock = self.publish(market(4))
+        book, other = self.accounts()
+        house = self.p.clearing_house
+        units = 10**9
+        self.p.quote.mint(self.sender, units, sender=self.sender)
+        self.p.quote.approve(house, units, sender=self.sender)
+        self.row("deposit", house.deposit(book[1], protocol.QUOTE, units, sender=self.sender).gas_used)
+        self.trade(book, other, options(16, 4), clock)
+        package = [Position("ETH", Kind.CALL, 1.0, AS_OF + 30 * DAY, 2_111.0 + i) for i in range(4)]
+        self.row("trade_package", self.trade(book, other, package, clock).gas_used, options=20, legs=4)
+        withdrawal = house.withdraw(book[1], protocol.QUOTE, units, self.sender, sender=self.sender)
+        self.row("withdraw", withdrawal.gas_used, options=20)
+        perp, against = self.accounts(10_000.0)
+        self.trade(perp, against, [Position("ETH", Kind.PERP, 1.0, entry=2_000.0)], clock)
+        self.row("assess_perp", self.send(house.assess, perp[1]), options=0, scenarios=len(self.method))
+
+        expiries = [clock.chain(e.expiry) for e in market(4).underlyings["ETH"].expiries]
+        reads = [self.call(self.p.market_data.read, 1, expiries[:n]) for n in (1, 2)]
+        self.row("market_read", reads[0])
+        self.row("market_read_expiry", reads[1] - reads[0])
+
+
+def slopes(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """What one more option costs, and one more option in one more scenario, from the largest books of one expiry."""
+    gas = {(r["options"], r["scenarios"]): r["gas"] for r in rows if r["name"] == "engine" and r["expiries"] == 1}
+    leg = {s: (gas[128, s] - gas[64, s]) / 64 for s in GRIDS.values()}
+    cell = (leg[33] - leg[23]) / 10
+    return {"gas_per_option": leg[33], "gas_per_cell": cell, "gas_per_option_setup": leg[33] - 33 * cell}
+
+
+def rate(work: Callable[[], Any], cells: int, seconds: float = 1.5) -> float:
+    """Cells a second: the best of repeated runs, which noise only makes slower."""
+    best, end = math.inf, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return cells / best
+
+
+def model_speed() -> dict[str, float]:
+    """The float model against QuantLib called from Python, on the same options, one after the other."""
+    house, rng = methodology.load("house"), np.random.default_rng(1)
+    legs = 200_000
+    book = scenarios.OptionLegs(
+        forward=np.full(legs, 2_000.0),
+        strike=rng.uniform(1_000.0, 4_000.0, legs),
+        sigma=rng.uniform(0.3, 1.5, legs),
+        tau=rng.uniform(0.02, 1.0, legs),
+        discount=np.ones(legs),
+        is_call=rng.random(legs) < 0.5,
+    )
+    multiples = scenarios.price_multiples(house, 0.16)
+    out = np.empty((len(house), legs))
+    model = rate(lambda: scenarios.grid_cells(book, multiples, house, workers=2, out=out), out.size)
+    sizes, starts = rng.normal(size=legs), np.arange(0, legs, 32)
+    accounts = rate(
+        lambda: scenarios.batch_pnl(book, sizes, starts, np.zeros(starts.size), multiples, house, workers=2), starts.size
+    )
+    few = 2_000
+    kinds = [ql.Option.Call if call else ql.Option.Put for call in book.is_call[:few]]
+    rows = list(zip(kinds, book.strike[:few].tolist(), (book.sigma * np.sqrt(book.tau))[:few].tolist(), strict=True))
+    forwards = [2_000.0 * m for m in multiples.tolist()]
+
+    def quantlib() -> None:
+        formula = ql.blackFormula
+        for forward in forwards:
+            for kind, strike, deviation in rows:
+                formula(kind, strike, forward, deviation, 1.0)
+
+    return {
+        "cells_per_second": model,
+        "quantlib_cells_per_second": rate(quantlib, few * len(forwards)),
+        "accounts_per_second": accounts,
+    }
+
+
+def accuracy(bench: Bench, cases: int) -> dict[str, float]:
+    """Largest error of the contract's option value over the forward, against the float model (1e-15)."""
+    state, rng = market(4), np.random.default_rng(2)
+    clock = bench.publish(state)
+    worst = 0.0
+    for _ in range(cases):
+        e = state.underlyings["ETH"].expiries[rng.integers(4)]
+        strike = round(e.forward * float(np.exp(rng.normal(0.0, 0.4))), 6)
+        leg = Position("ETH", Kind.CALL if rng.random() < 0.5 else Kind.PUT, 1.0, e.expiry, strike)
+        word = chain.position_word(leg, {"ETH": 1}, clock)
+        figures = chain.call_at(bench.p.engine.assess, clock.chain(AS_OF), (chain.MODES["portfolio"], 0, 0, [], [word]))
+        s, tau = e.svi, state.tau(e.expiry)
+        from python_model import svi
+
+        vol = svi.implied_vol(strike, s.forward, s.a, s.b, s.rho, s.m, s.sigma, s.ref_tau)
+        exact = black.value(e.forward, strike, vol, tau, math.exp(-e.rate * tau), leg.kind is Kind.CALL)
+        worst = max(worst, abs(chain.as_float(figures.option_value) - float(exact)) / e.forward)
+    return {"max_price_error_over_forward": worst, "cases": cases}
+
+
+def show(console: Console, result: dict[str, Any]) -> None:
+    """The figures as tables."""
+    table = Table(title="Gas", caption="assess: a whole transaction from cold storage; engine: the call by itself")
+    for heading in ("name", "options", "expiries", "scenarios", "gas", "a cell", "a leg"):
+        table.add_column(heading, justify="left" if heading == "name" else "right")
+    for row in result["gas"]:
+        keys = ("options", "expiries", "scenarios", "gas", "gas_per_cell", "gas_per_leg")
+        table.add_row(row["name"], *(f"{row[key]:,}" if key in row else "" for key in keys))
+    console.print(table)
+    margin = result["marginal"]
+    console.print(
+        f"One more option: {margin['gas_per_option']:,.0f} gas, of which {margin['gas_per_option_setup']:,.0f} once and"
+        f" {margin['gas_per_cell']:,.0f} for each scenario."
+    )
+    speed = result["model"]
+    ratio = speed["cells_per_second"] / speed["quantlib_cells_per_second"]
+    console.print(
+        f"Model: {speed['cells_per_second'] / 1e6:.1f}M cells/s, {speed['accounts_per_second']:,.0f} accounts of 32 options/s;"
+        f" QuantLib from Python {speed['quantlib_cells_per_second'] / 1e6:.2f}M cells/s: {ratio:.1f} times."
+    )
+    error = result["accuracy"]
+    console.print(f"Largest price error over F: {error['max_price_error_over_forward']:.2e} in {error['cases']:,} options.")
+
+
+def measure_gas(contracts: Any, sender: Any, advance: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Every gas row and what follows from them, exact: the same numbers on every machine."""
+    house = Bench(contracts, sender, methodology.load("house"), advance)
+    house.books()
+    house.acts()
+    other = Bench(contracts, sender, grid_23(), advance)
+    other.books()
+    rows = house.rows + other.rows
+    return {"gas": rows, "marginal": slopes(rows), "bench": house}
+
+
+@click.command(cls=ConnectedProviderCommand)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=ROOT / "build" / "bench.json")
+@click.option("--cases", default=400, show_default=True, help="Options priced for the accuracy figure.")
+def cli(out: Path, cases: int) -> None:
+    """Measure gas and speed, print them, and write them as JSON."""
+    logger.set_level(LogLevel.ERROR)
+    console = Console(width=None if Console().is_terminal else 120)
+    contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("measuring", total=50)
+        result = measure_gas(contracts, ape.accounts.test_accounts[0], lambda: progress.advance(task))
+        bench = result.pop("bench")
+        result["bytecode"] = {
+            name: len(bytes(bench.provider.get_code(contract.address)))
+            for name, contract in bench.p.contracts.items()
+            if name not in ("quote", "weth")
+        }
+        result["accuracy"] = accuracy(bench, cases)
+        result["model"] = model_speed()
+    show(console, result)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    console.print(f"wrote {out}")
