@@ -98,7 +98,9 @@ def deploy(contracts: Any, sender: Any, methodology: Methodology, names: dict[st
     data = sender.deploy(contracts.Methodology, *chain.methodology_arguments(methodology, names))
     engine = sender.deploy(contracts.MarginEngine, market_data, data, kernel)
     report = sender.deploy(contracts.MarginReport, engine, market_data, data, kernel)
-    house = sender.deploy(contracts.ClearingHouse, tokens.quote, chain.scaled(tokens.quote_cap, tokens.quote.decimals()))
+    house = sender.deploy(
+        contracts.ClearingHouse, tokens.quote, chain.scaled(tokens.quote_cap, tokens.quote.decimals())
+    )
     exchange = sender.deploy(contracts.Exchange, house)
     liquidation = sender.deploy(contracts.Liquidation, house, chain.wad(DISCOUNT), chain.wad(MINIMUM_SLICE))
     house.set_contracts(report, exchange, liquidation, sender=sender)
