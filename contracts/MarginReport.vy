@@ -62,12 +62,14 @@ def takes_no_risk(before: IMarginEngine.Account, after: IMarginEngine.Account) -
     new_reports: DynArray[IMarginReport.Report, MAX_UNDERLYINGS] = []
     old, old_reports = self._explain(before)
     new, new_reports = self._explain(after)
-    if new.equity_maintenance - new.maintenance < old.equity_maintenance - old.maintenance:
+    if (
+        new.equity_maintenance < old.equity_maintenance
+        or new.equity_initial < old.equity_initial
+        or new.maintenance > old.maintenance
+        or new.initial > old.initial
+    ):
         return False
 
-    gain: int256 = min(
-        new.equity_maintenance - old.equity_maintenance, new.equity_initial - old.equity_initial
-    )
     # Both lists ascend. An underlying of the old state alone can only lose its losses.
     i: uint256 = 0
     for report: IMarginReport.Report in new_reports:
@@ -76,14 +78,13 @@ def takes_no_risk(before: IMarginEngine.Account, after: IMarginEngine.Account) -
                 break
             i += 1
         known: bool = i < len(old_reports) and old_reports[i].underlying == report.underlying
-        growth: int256 = 0
         for s: uint256 in range(len(report.pnl), bound=MAX_SCENARIOS):
-            loss: int256 = max(-report.pnl[s], 0)
+            least: int256 = 0
             if known:
-                loss -= max(-old_reports[i].pnl[s], 0)
-            growth = max(growth, loss)
-        gain -= growth
-    return gain >= 0
+                least = min(old_reports[i].pnl[s], 0)
+            if report.pnl[s] < least:
+                return False
+    return True
 
 
 @internal
