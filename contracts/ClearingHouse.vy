@@ -84,7 +84,7 @@ def set_mode(account: uint256, mode: uint256):
     """
     @custom:see IClearingHouse
     """
-    solvency._touch(account, True)
+    solvency._touch(account, solvency.DUE)
     accounts._set_mode(account, mode)
     solvency._settle()
 
@@ -139,7 +139,7 @@ def execute(actions: DynArray[IClearingHouse.Action, MAX_ACTIONS]):
     for action: IClearingHouse.Action in actions:
         if action.kind == DEPOSIT:
             # Kept before, so that the check sees the call as a whole.
-            solvency._touch(action.account, False)
+            solvency._touch(action.account, solvency.KEPT)
             self._deposit(action.account, action.collateral, action.amount)
         elif action.kind == WITHDRAW:
             self._withdraw(action.account, action.collateral, action.amount, action.recipient)
@@ -211,9 +211,11 @@ def _deposit(account: uint256, collateral: uint256, amount: uint256) -> uint256:
     @notice Only the account's own side may add to it: a kind of collateral with a stale price would stop the account.
     """
     accounts._require_control(account)
+    is_new: bool = custody._is_new(account, collateral)
+    health: int256 = solvency._health(account) if is_new else 0
     arrived: uint256 = custody._receive(account, collateral, amount)
-    if collateral != custody.QUOTE:
-        solvency._require_admissible(account)
+    if is_new:
+        solvency._require_addition(account, collateral, health)
     return arrived
 
 
@@ -225,7 +227,7 @@ def _withdraw(account: uint256, collateral: uint256, amount: uint256, recipient:
     accounts._require_control(account)
     owner: address = accounts.owner_of[account]
     assert recipient == owner or msg.sender == owner, "accounts: recipient"
-    solvency._touch(account, True)
+    solvency._touch(account, solvency.PAID)
     custody._send(account, collateral, amount, recipient)
 
 
@@ -238,12 +240,14 @@ def _transfer(sender: uint256, receiver: uint256, collateral: uint256, amount: u
     accounts._require_control(sender)
     accounts._require_control(receiver)
     assert accounts.owner_of[sender] == accounts.owner_of[receiver], "accounts: two owners"
-    solvency._touch(sender, True)
-    solvency._touch(receiver, False)
+    solvency._touch(sender, solvency.PAID)
+    solvency._touch(receiver, solvency.KEPT)
+    is_new: bool = custody._is_new(receiver, collateral)
+    health: int256 = solvency._health(receiver) if is_new else 0
     custody._debit(sender, collateral, amount)
     custody._credit(receiver, collateral, amount)
-    if collateral != custody.QUOTE:
-        solvency._require_admissible(receiver)
+    if is_new:
+        solvency._require_addition(receiver, collateral, health)
     log IClearingHouse.Transferred(sender=sender, receiver=receiver, collateral=collateral, amount=amount)
 
 
@@ -268,12 +272,13 @@ def _trade(
         maker,
         accounts.owner_of[maker],
         accounts._controls(maker, msg.sender),
+        solvency.market_data,
         legs,
         nonce,
         deadline,
         signature,
     )
-    solvency._touch(taker, True)
-    solvency._touch(maker, True)
+    solvency._touch(taker, solvency.DUE)
+    solvency._touch(maker, solvency.DUE)
     custody._cash[taker] += positions._add(taker, package, cost) - premium
     custody._cash[maker] += positions._add(maker, positions._negate(package), -cost) + premium

@@ -14,6 +14,7 @@ from snekmate.utils import signature_checker
 
 from contracts.interfaces import IClearingHouse
 from contracts.interfaces import IExchange
+from contracts.interfaces import IMarketData
 from contracts.libraries import position
 
 implements: IExchange
@@ -25,6 +26,7 @@ MAX_LEGS: constant(uint256) = 128
 # Prices come at 1e-9 and sizes at 1e-6: their product wants three digits more.
 TO_WAD: constant(int256) = 10**3
 PRICE_LIMIT: constant(uint256) = 2**72
+MAX_STRIKE_RATIO: constant(uint256) = 100
 LEG_TYPE: constant(bytes32) = keccak256(
     "Leg(uint256 underlying,uint256 expiry,uint256 strike,uint256 kind,int256 size,uint256 price)"
 )
@@ -35,7 +37,8 @@ TRADE_TYPE: constant(bytes32) = keccak256(
 
 clearing_house: public(immutable(address))
 nonce_used: public(HashMap[uint256, HashMap[uint256, bool]])
-_approved: HashMap[uint256, HashMap[bytes32, bool]]
+# Whose approval it is.
+_approved: HashMap[uint256, HashMap[bytes32, address]]
 
 
 @deploy
@@ -53,8 +56,11 @@ def approve_trade(account: uint256, digest: bytes32, approved: bool):
     """
     @custom:see IExchange
     """
-    self._require_control(account)
-    self._approved[account][digest] = approved
+    assert staticcall IClearingHouse(clearing_house).owner_of(account) == msg.sender, "accounts: not the owner"
+    approver: address = empty(address)
+    if approved:
+        approver = msg.sender
+    self._approved[account][digest] = approver
     log IExchange.TradeApproved(account=account, digest=digest, approved=approved)
 
 
@@ -88,6 +94,7 @@ def agree(
     maker: uint256,
     maker_owner: address,
     maker_calls: bool,
+    market_data: address,
     legs: DynArray[IClearingHouse.Leg, MAX_PACKAGE],
     nonce: uint256,
     deadline: uint256,
@@ -103,23 +110,30 @@ def agree(
         assert block.timestamp <= deadline, "exchange: deadline"
         self._use_nonce(maker, nonce)
         digest: bytes32 = self._digest(taker, maker, legs, nonce, deadline)
+        # A failed recovery gives the empty address, which owns every account that does not exist.
+        assert maker_owner != empty(address), "exchange: no such account"
         if len(signature) == 0:
-            assert self._approved[maker][digest], "exchange: not approved"
+            assert self._approved[maker][digest] == maker_owner, "exchange: not approved"
         else:
-            # A failed recovery gives the empty address, which owns every account that does not exist.
-            assert maker_owner != empty(address), "exchange: no such account"
             assert signature_checker._is_valid_signature_now(maker_owner, digest, signature), "exchange: signature"
 
     package: DynArray[uint256, MAX_LEGS] = []
     premium: int256 = 0
     cost: int256 = 0
     last: uint256 = 0
+    expiry: uint256 = 0
+    highest_strike: uint256 = 0
     for leg: IClearingHouse.Leg in legs:
         assert leg.expiry == 0 or block.timestamp < leg.expiry, "exchange: expired"
         assert leg.price < PRICE_LIMIT, "exchange: price"
         word: uint256 = position.pack(leg.underlying, leg.expiry, leg.strike, leg.kind, leg.size)
         assert position.instrument(word) > last, "exchange: order"
         last = position.instrument(word)
+        if leg.kind >= position.CALL:
+            if word >> 216 != expiry:
+                expiry = word >> 216
+                highest_strike = self._highest_strike(market_data, leg.underlying, leg.expiry)
+            assert leg.strike <= highest_strike, "exchange: strike"
         package.append(word)
         value: int256 = leg.size * convert(leg.price, int256) * TO_WAD
         if leg.kind < position.CALL:
@@ -128,6 +142,22 @@ def agree(
             premium += value
     log IExchange.Traded(taker=taker, maker=maker, premium=premium, cost=cost, legs=legs)
     return package, premium, cost
+
+
+@internal
+@view
+def _highest_strike(market_data: address, underlying: uint256, expiry: uint256) -> uint256:
+    """
+    @notice A put far in the money grows by interest on its strike, which no scenario of prices covers: a hundred times
+            the forward is the limit. Where there is no forward the engine will say so.
+    @return The highest strike that may be traded, 1e-6 quote units.
+    """
+    words: DynArray[uint256, 33] = []
+    fresh: bool = False
+    words, fresh = staticcall IMarketData(market_data).read(underlying, [expiry])
+    forward: uint256 = words[1] >> 184
+    # From 1e-9 to 1e-6.
+    return MAX_STRIKE_RATIO * forward // 10**3 if forward != 0 else max_value(uint256)
 
 
 @internal

@@ -222,6 +222,15 @@ def _debit(account: uint256, collateral: uint256, amount: uint256):
 
 @internal
 @view
+def _is_new(account: uint256, collateral: uint256) -> bool:
+    """
+    @return Whether an account holds nothing yet of a kind, the quote token apart.
+    """
+    return collateral != QUOTE and (self._held[account] >> collateral) & 1 == 0
+
+
+@internal
+@view
 def _kinds(account: uint256) -> DynArray[uint256, MAX_COLLATERALS]:
     """
     @return The kinds that the account holds, the quote token apart, ascending.

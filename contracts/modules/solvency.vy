@@ -23,9 +23,11 @@ uses: custody
 uses: positions
 
 MAX_TOUCHED: constant(uint256) = 32
-# How far an account has come in this call.
+# How far an account has come in this call: its state was kept; it must be checked; and it has paid out, which no gain of
+# the same call excuses from initial margin.
 KEPT: constant(uint256) = 1
 DUE: constant(uint256) = 2
+PAID: constant(uint256) = 3
 
 engine: public(address)
 report: public(address)
@@ -65,18 +67,17 @@ def _set_report(new_report: address):
 
 
 @internal
-def _touch(account: uint256, due: bool):
+def _touch(account: uint256, level: uint256):
     """
     @notice To be called before an account's state changes.
     @param account The account.
-    @param due Whether the change may lower equity or raise risk.
+    @param level KEPT, DUE where the change may lower equity or raise risk, PAID where it takes something out.
     """
     if self._state[account] == 0:
         self._touched.append(account)
-        self._state[account] = KEPT
         self._before[account] = self._load(account)
-    if due:
-        self._state[account] = DUE
+    if level > self._state[account]:
+        self._state[account] = level
 
 
 @internal
@@ -86,23 +87,60 @@ def _settle():
             transaction.
     """
     for account: uint256 in self._touched:
-        if self._state[account] == DUE:
-            self._require_sound(account)
+        if self._state[account] >= DUE:
+            self._require_sound(account, self._state[account] == PAID)
         self._state[account] = 0
     self._touched = []
 
 
 @internal
 @view
-def _require_sound(account: uint256):
+def _require_sound(account: uint256, paid: bool):
     """
-    @notice Passes an account that has initial margin, or that took no risk in this call.
+    @notice Passes an account that has initial margin, or nothing at risk, or that took no risk in this call.
     """
     self._require_admissible(account)
-    if authority.paused & authority.RISK == 0 and self._has_initial(self._figures(account)):
-        return
+    if authority.paused & authority.RISK == 0:
+        if len(positions._books[account]) == 0 and custody._cash[account] >= 0:
+            return
+        if self._has_initial(self._figures(account)):
+            return
+    assert not paid, "solvency: margin"
     after: IMarginEngine.Account = self._load(account)
     assert staticcall IMarginReport(self.report).takes_no_risk(self._before[account], after), "solvency: margin"
+
+
+@internal
+@view
+def _health(account: uint256) -> int256:
+    """
+    @return E_mm - MM, on whatever data there are; 0 for an account without positions.
+    """
+    if len(positions._books[account]) == 0:
+        return 0
+    figures: IMarginEngine.Assessment = self._figures(account)
+    return figures.equity_maintenance - figures.maintenance
+
+
+@internal
+@view
+def _require_addition(account: uint256, collateral: uint256, health: int256):
+    """
+    @notice A new kind of collateral may not make an account worse: a claim on an underlying is a position in the grid, and
+            ends the cap of an account that was options only (M-14).
+    @param account The account that received it.
+    @param collateral Its kind.
+    @param health What `_health` was before.
+    """
+    self._require_admissible(account)
+    underlying: uint256 = custody._collaterals[collateral].underlying
+    price: uint256 = 0
+    fresh: bool = False
+    if underlying != 0:
+        price, fresh = custody._spot(underlying, self.market_data)
+        assert price != 0, "custody: no market data"
+    after: int256 = self._health(account)
+    assert after >= 0 or after >= health, "solvency: collateral adds risk"
 
 
 @internal
