@@ -13,6 +13,7 @@ Greeks of the density. Contract and model differ in d1 by less than 1e-16/v (flo
 density itself errs by less than 1e-17 absolutely.
 """
 
+CDF_ERROR = 1.5e-10
 EPSILON = 1e-9
 DELTA_ERROR = 2e-10
 NOISE = 1e-12
