@@ -111,7 +111,7 @@ def test_svi_vols(kernel, tau, a, b, rho, m, sigma, F, K, expected):
     surface = (*(chain.wad(x) for x in (a, b, rho, m, sigma)), seconds, ln)
     expiry = (chain.wad(F), ln, 0, seconds, WAD, surface)
     words = [calls.leg(chain.scaled(K, 6), chain.KINDS[Kind.CALL], UNIT)]
-    strip = chain.call_at(kernel.scan, AS_OF, words, 0, 1, expiry, ([], [], [], []))
+    strip = chain.call_at(kernel.scan, AS_OF, words, 0, 1, expiry, calls.ladder([]))
     assert strip.vega_vol / strip.vega == pytest.approx(expected, rel=1e-12)
 
 
@@ -154,8 +154,9 @@ def explain(deployment: chain.Deployment, ape_chain: Any, market: Market, preset
     clock = chain.publish(deployment, market, now)
     book = Book(Mode.PORTFOLIO, 0.0, (), legs)
     account = chain.account(book, market, deployment.names, clock)
-    assessment, reports = chain.call_at(deployment.engines[preset].explain, now, account)
+    assessment, reports = chain.call_at(deployment.reports[preset].explain, now, account)
     assert assessment.fresh
+    assert chain.call_at(deployment.engines[preset].assess, now, account) == assessment
     return chain.result(assessment, reports, deployment.names)
 
 

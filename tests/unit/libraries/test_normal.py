@@ -215,16 +215,18 @@ def test_price_error():
 
 
 def test_epsilon_and_the_delta_bound_follow():
-    """`MarginEngine`: a profit g (V' - V) errs by e (g F' + g K) + e' (F + K), with g F' <= (g + g x R) F <= 5 F.
+    """`portfolio`: a profit g (V' - V) errs by e (g F' + g K) + e' (F + K), with g F' <= (g + g x R) F <= 5 F.
 
     To that comes the calendar charge, beta times a delta that errs by e' F. Discount factors above 1 scale all of it.
     """
     inside, outside = float(proven_bound()), float(proven_bound(towards_zero=True))
     greatest_discount, greatest_beta = 1.14, 0.05
     charged = 5 * inside + outside + greatest_beta * outside
-    epsilon = 1 / constant("contracts/MarginEngine.vy", "EPSILON_DIVISOR")
+    epsilon = 1 / constant("contracts/modules/portfolio.vy", "EPSILON_DIVISOR")
     assert greatest_discount * charged < epsilon == t.EPSILON == chain.EPSILON
-    assert greatest_discount * outside < 1 / constant("contracts/MarginEngine.vy", "DELTA_DIVISOR") == t.DELTA_ERROR
+    assert (
+        greatest_discount * outside < 1 / constant("contracts/modules/portfolio.vy", "DELTA_DIVISOR") == t.DELTA_ERROR
+    )
 
 
 # --- the contract ----------------------------------------------------------------------------------------------------

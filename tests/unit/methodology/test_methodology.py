@@ -107,7 +107,8 @@ def test_the_model_accepts_no_parameter_that_the_contract_refuses():
     ],
 )
 def test_scenarios_at_their_bounds(build, row):
-    assert len(build(HOUSE, [], [row]).rungs) == 1
+    compiled = build(HOUSE, [], [row])
+    assert (compiled.scenarios, list(compiled.moves)) == (1, [row[0]])
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_one_to_64_scenarios(build):
     rows = [(i * WAD // 16, 0, 0, WAD) for i in range(65)]
     with pytest.raises(RuntimeError, match=r"methodology: scenarios$"):
         build(HOUSE, [], [])
-    assert len(build(HOUSE, [], rows[:64]).rungs) == 64
+    assert build(HOUSE, [], rows[:64]).scenarios == 64
     # More than the type holds: the decoder refuses them without a reason.
     with pytest.raises(RuntimeError, match="revert"):
         build(HOUSE, [], rows)
@@ -184,12 +185,19 @@ def signed(number: int) -> int:
 def scenarios_of(compiled: Any) -> dict[int, tuple[int, int, int, int, int]]:
     """By scenario index: x, relative vol move, tilt, least vol and covered fraction, as the engine will read them."""
     rungs, found = iter(compiled.rungs), {}
-    for level in compiled.levels:
-        for _ in range(level & 255):
+    for fields in compiled.passes:
+        first, behind = (fields >> 8) & 255, fields & 255
+        # Slots 0 to 7, 8, and 9 to 12 are filled or left out as a whole.
+        assert (first, behind) in {(0, 13), (0, 9), (0, 8), (8, 13), (9, 13), (8, 9)}
+        previous = -1
+        for _ in range(behind - first):
             rung = next(rungs)
+            move = (rung >> 8) & 255
             assert rung & 255 not in found
-            x = compiled.moves[(rung >> 8) & 255]
-            found[rung & 255] = (x, signed(level >> 152), signed(level >> 80), (level >> 8) % 2**72, rung >> 16)
+            assert move >= previous, "moves of a pass do not ascend"
+            previous = move
+            vol = signed(fields >> 160), signed(fields >> 88), (fields >> 16) % 2**72
+            found[rung & 255] = (compiled.moves[move], *vol, rung >> 16)
     assert next(rungs, None) is None
     return found
 
@@ -220,15 +228,30 @@ rows = st.tuples(
 parameters = st.fixed_dictionaries({name: st.integers(*bounds) for name, bounds in BOUNDS.items()})
 
 
+def moving(scenarios: Sequence[Row]) -> dict[int, Row]:
+    """By index, all but those without any move, which have no P&L."""
+    return {i: row for i, row in enumerate(scenarios) if tuple(row[:3]) != (0, 0, 0)}
+
+
 @given(parameters=parameters, scenarios=st.lists(rows, min_size=1, max_size=64))
 def test_compiled_says_what_the_list_says(build, parameters, scenarios):
     given = {name: parameters[name] for name in BOUNDS}
     compiled = build(tuple(given.values()), [], scenarios)
-    assert scenarios_of(compiled) == {i: expected(given, row) for i, row in enumerate(scenarios)}
+    assert scenarios_of(compiled) == {i: expected(given, row) for i, row in moving(scenarios).items()}
+    assert compiled.scenarios == len(scenarios)
     assert tuple(compiled.parameters) == tuple(given.values())
-    # One level for each vol, one move for each price: what makes the grid cheap.
-    assert len(compiled.levels) == len({row[1:3] for row in scenarios})
-    assert list(compiled.moves) == list(dict.fromkeys(row[0] for row in scenarios))
+    # One move for each price: its logarithm is taken once.
+    assert list(compiled.moves) == sorted({row[0] for row in scenarios})
+
+
+@pytest.mark.parametrize("count", range(1, 65))
+def test_any_number_of_scenarios_of_one_vol_fills_whole_slots(build, count):
+    """With as few passes as the slots for eight, one and four moves allow."""
+    scenarios = [(i * WAD // 16, WAD, 0, WAD) for i in range(count)]
+    compiled = build(HOUSE, [], scenarios)
+    assert len(scenarios_of(compiled)) == count
+    left = count % 13
+    assert len(compiled.passes) == count // 13 + [0, 1, 2, 3, 1, 1, 2, 3, 1, 1, 2, 3, 4][left]
 
 
 @pytest.mark.parametrize("name", methodology.names())
@@ -236,14 +259,18 @@ def test_presets_are_accepted_as_they_are(build, name):
     values, groups, scenarios = chain.methodology_arguments(methodology.load(name), NAMES)
     compiled = build(values, groups, scenarios)
     by_name = dict(zip(BOUNDS, values, strict=True))
-    assert scenarios_of(compiled) == {i: expected(by_name, row) for i, row in enumerate(scenarios)}
+    assert scenarios_of(compiled) == {i: expected(by_name, row) for i, row in moving(scenarios).items()}
+    assert compiled.scenarios == len(scenarios)
     assert [tuple(group) for group in compiled.groups] == groups
 
 
-def test_the_house_grid_has_33_scenarios_on_five_vols_and_thirteen_prices(build):
+def test_the_house_grid_of_33_takes_five_passes(build):
     compiled = build(*chain.methodology_arguments(methodology.load("house"), NAMES))
-    assert [level & 255 for level in compiled.levels] == [13, 9, 9, 1, 1]
-    assert (len(compiled.rungs), len(compiled.moves)) == (33, 13)
+    assert compiled.scenarios == 33
+    # Thirteen moves with vol up, extremes included, nine with vol down, eight that leave it, and two tilts.
+    assert sorted((fields & 255) - (fields >> 8 & 255) for fields in compiled.passes) == [1, 1, 8, 9, 13]
+    # The scenario without any move is left out.
+    assert (len(compiled.rungs), len(compiled.moves)) == (32, 13)
 
 
 def test_a_deployed_methodology_answers_the_same(build, project_contracts, deployer):

@@ -39,7 +39,7 @@ class Market(NamedTuple):
 
 
 class Level(NamedTuple):
-    """Scenarios that share a vol: relative vol move, tilt and least vol; and their price factors."""
+    """Scenarios that share a vol: price factors, relative vol move, tilt and least vol."""
 
     factors: tuple[int, ...]
     vol_move: int = 0
@@ -47,15 +47,34 @@ class Level(NamedTuple):
     floor: int = MIN_VOL
 
 
+def slots(count: int) -> list[tuple[int, int]]:
+    """The passes in which so many moves are worked off: slots 0 to 7, 8, and 9 to 12, as many at once as fit."""
+    passes = []
+    while count:
+        first, behind = 8, 9
+        if count >= 13:
+            first, behind = 0, 13
+        elif count >= 8:
+            first, behind = 0, min(count, 9)
+        elif count >= 5:
+            behind = 13
+        elif count == 4:
+            first, behind = 9, 13
+        passes.append((first, behind))
+        count -= behind - first
+    return passes
+
+
 def ladder(levels: Sequence[Level]) -> tuple[list[int], ...]:
-    """`IPricingKernel.Ladder`."""
-    factors = list(dict.fromkeys(factor for level in levels for factor in level.factors))
-    words = [
-        (level.vol_move % 2**72 << 152) | (level.tilt % 2**72 << 80) | (level.floor << 8) | len(level.factors)
-        for level in levels
-    ]
-    rungs = [(WAD << 16) | (factors.index(factor) << 8) for level in levels for factor in level.factors]
-    return words, rungs, [log(factor) for factor in factors], factors
+    """`IPricingKernel.Ladder`; the factors of a level ascend."""
+    factors = sorted({factor for level in levels for factor in level.factors})
+    passes, rungs = [], []
+    for level in levels:
+        assert list(level.factors) == sorted(level.factors)
+        vol = (level.vol_move % 2**72 << 160) | (level.tilt % 2**72 << 88) | (level.floor << 16)
+        passes += [vol | first << 8 | behind for first, behind in slots(len(level.factors))]
+        rungs += [WAD << 16 | factors.index(factor) << 8 for factor in level.factors]
+    return passes, rungs, factors, [log(factor) for factor in factors]
 
 
 def leg(strike: int, kind: int, size: int, expiry: int = EXPIRY) -> int:
