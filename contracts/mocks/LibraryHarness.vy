@@ -108,11 +108,3 @@ def aggregation_offset_charge(longs: int256, shorts: int256, rate: int256) -> in
 @pure
 def aggregation_liquidation_cost(amount: int256, rate: int256, depth: int256) -> int256:
     return aggregation.liquidation_cost(amount, rate, depth)
-
-
-@external
-@pure
-def aggregation_least_payoff(
-    legs: DynArray[uint256, aggregation.MAX_LEGS], first: uint256, end: uint256
-) -> (int256, bool):
-    return aggregation.least_payoff(legs, first, end)

@@ -50,7 +50,7 @@ PARAMETERS = (
     "initial_factor",
 )
 ISOLATED, CROSS, PORTFOLIO = (chain.MODES[mode] for mode in (Mode.ISOLATED, Mode.CROSS, Mode.PORTFOLIO))
-# `MarginEngine.ROUNDING`.
+# `portfolio.ROUNDING`.
 ROUNDING = 10**4
 
 # An example costs a tenth of a second: a failure is not shrunk.

@@ -62,7 +62,7 @@ AGGREGATION, PORTFOLIO = "libraries/aggregation.vy", "modules/portfolio.vy"
 
 DEFECTS = [
     Defect("scale of the table", BLACK, "= 35 * 2**95\n", "= 35 * 2**95 + 2**80\n", KERNEL),
-    Defect("sign of d2", BLACK, "unsafe_sub(d1, v), normal.UNITS", "unsafe_add(d1, v), normal.UNITS", KERNEL),
+    Defect("sign of d2", BLACK, "u = unsafe_sub(t, convert(", "u = unsafe_add(t, convert(", KERNEL),
     Defect("one cell of the grid", BLACK, "debts[11], unsafe_mul(o.debt", "debts[10], unsafe_mul(o.debt", KERNEL),
     Defect("put parity of a value", BLACK, "unsafe_add(today >> 64, put_", "unsafe_sub(today >> 64, put_", KERNEL),
     Defect("put parity of a profit", BLACK, "unsafe_sub(units[j], puts)", "unsafe_add(units[j], puts)", KERNEL),
@@ -78,7 +78,7 @@ DEFECTS = [
         KERNEL,
     ),
     Defect("sign of the rate", BLACK, "_wad_exp(-expiry.rate", "_wad_exp(expiry.rate", KERNEL),
-    Defect("half at expiry", BLACK, "normal.ONE // 2", "normal.ONE", KERNEL),
+    Defect("half at expiry", BLACK, "n1: int256 = normal.ONE // 2", "n1: int256 = normal.ONE", KERNEL),
     Defect("density", NORMAL, "= 398_942_280", "= 398_942_680", KERNEL),
     Defect("lane of the cubic", NORMAL, ">> 198, f), f)", ">> 199, f), f)", KERNEL),
     Defect("sign of rho", SVI_VOL, "unsafe_mul(surface.rho, k)", "unsafe_mul(-surface.rho, k)", KERNEL),
@@ -99,7 +99,7 @@ DEFECTS = [
     ),
     Defect("worst is best", AGGREGATION, "if pnl[i] < least:", "if pnl[i] > least:", REPORT),
     Defect("calendar takes the larger side", AGGREGATION, "min(longs, shorts) *", "max(longs, shorts) *", REPORT),
-    Defect("payoff at zero", AGGREGATION, "least: int256 = payoff\n", "least: int256 = max_value(int256)\n", REPORT),
+    Defect("payoff at zero", BLACK, "payoff = payoff\n    for", "payoff = max_value(int256)\n    for", KERNEL),
     Defect("big books pay in proportion", AGGREGATION, "amount * WAD // depth", "amount // depth", REPORT),
     Defect("bound subtracted", PORTFOLIO, "maintenance += bound", "maintenance -= bound", REPORT),
     Defect("equity rounded up", PORTFOLIO, "- book.notional // DELTA", "+ book.notional // DELTA", REPORT),

@@ -92,25 +92,22 @@ def difference(index: int) -> tuple[mpmath.mpf, mpmath.mpf]:
         return min(nodes) - bend, max(nodes) + bend
 
 
-def interval_bound(index: int, up: bool = False) -> mpmath.mpf:
-    """Bound of |cdf(t) - Phi(d)| for every d that is made a t of the interval, by rounding down or up to a unit.
-
-    The grid rounds down; the value and the delta of an option round towards zero, so up where d is negative.
-    """
+def interval_bound(index: int) -> mpmath.mpf:
+    """Bound of |cdf(t) - Phi(d)| for every d that is rounded down to a t of the interval."""
     with mpmath.workdps(30):
         below, above = difference(index)
         nearest = min(abs(start(index)), abs(start(index + 1)))
         # Phi moves by less than this within a unit of the argument.
         unit = mpmath.npdf(nearest) / UNITS
         truncated = mpmath.mpf(TRUNCATION.numerator) / TRUNCATION.denominator / ONE
-        return max(above + (unit if up else 0), (0 if up else unit) + truncated - below)
+        return max(above, unit + truncated - below)
 
 
 @cache
-def proven_bound(towards_zero: bool = False) -> mpmath.mpf:
+def proven_bound() -> mpmath.mpf:
     """Error of the CDF for any argument: inside the table, or where 0 and 1 stand for the tails."""
     tail = mpmath.ncdf(-normal_table.RANGE)
-    return max(tail, *(interval_bound(i, towards_zero and start(i) < 0) for i in range(INTERVALS)))
+    return max(tail, *(interval_bound(i) for i in range(INTERVALS)))
 
 
 def constant(path: str, name: str) -> int:
@@ -172,21 +169,19 @@ def test_evaluation_inside_the_grid_has_the_same_bound(unit):
 
 
 def test_the_bound_of_the_cdf():
-    assert proven_bound() < t.CDF_ERROR_DOWN
-    assert proven_bound(towards_zero=True) < t.CDF_ERROR
+    assert proven_bound() < t.CDF_ERROR
     assert stated("contracts/libraries/normal.vy", r"Error of the CDF: below (\S+) everywhere") >= t.CDF_ERROR
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_the_bound_is_no_larger_than_it_must_be(up):
-    worst = max(range(INTERVALS // 2 if up else INTERVALS), key=lambda index: interval_bound(index, up))
-    with mpmath.workdps(40):
+def test_the_bound_is_no_larger_than_it_must_be():
+    worst = max(range(INTERVALS), key=interval_bound)
+    with mpmath.workdps(30):
         seen = max(
             abs(mpmath.mpf(normal_table.evaluate(normal_table.words(), unit)) / ONE - mpmath.ncdf(place))
             for unit in (*range(worst * N, (worst + 1) * N, N // 256), (worst + 1) * N - 1)
-            for place in (mpmath.mpf(unit + off) / UNITS - normal_table.RANGE for off in ((-1, 0) if up else (0, 1)))
+            for place in (mpmath.mpf(unit + within) / UNITS - normal_table.RANGE for within in (0, 1))
         )
-        assert 0.98 * interval_bound(worst, up) < seen < interval_bound(worst, up)
+        assert 0.98 * proven_bound() < seen < proven_bound()
 
 
 def test_the_jump_at_the_ends_of_the_table():
@@ -210,23 +205,21 @@ def test_price_error():
         of_strikes = [greatest * mpmath.ncdf(-normal_table.RANGE)]
         for index in range(INTERVALS):
             most_negative = min(start(index), 0)
-            of_strikes.append(interval_bound(index, start(index) < 0) * min(mpmath.exp(most_negative**2 / 2), greatest))
-        assert proven_bound(towards_zero=True) + max(of_strikes) < 1e-9
+            of_strikes.append(interval_bound(index) * min(mpmath.exp(most_negative**2 / 2), greatest))
+        assert proven_bound() + max(of_strikes) < 1e-9
 
 
 def test_epsilon_and_the_delta_bound_follow():
-    """`portfolio`: a profit g (V' - V) errs by e (g F' + g K) + e' (F + K), with g F' <= (g + g x R) F <= 5 F.
+    """`portfolio`: a profit g (V' - V) errs by e (g F' + g K + F + K), with g F' <= (g + g x R) F <= 5 F.
 
-    To that comes the calendar charge, beta times a delta that errs by e' F. Discount factors above 1 scale all of it.
+    To that comes the calendar charge, beta times a delta that errs by e F. Discount factors above 1 scale all of it.
     """
-    inside, outside = float(proven_bound()), float(proven_bound(towards_zero=True))
-    greatest_discount, greatest_beta = 1.14, 0.05
-    charged = 5 * inside + outside + greatest_beta * outside
+    bound = float(proven_bound())
+    greatest_discount, greatest_beta = 1.17, 0.05
     epsilon = 1 / constant("contracts/modules/portfolio.vy", "EPSILON_DIVISOR")
-    assert greatest_discount * charged < epsilon == t.EPSILON == chain.EPSILON
-    assert (
-        greatest_discount * outside < 1 / constant("contracts/modules/portfolio.vy", "DELTA_DIVISOR") == t.DELTA_ERROR
-    )
+    assert greatest_discount * (6 + greatest_beta) * bound < epsilon == t.EPSILON == chain.EPSILON
+    delta_error = 1 / constant("contracts/modules/portfolio.vy", "DELTA_DIVISOR")
+    assert greatest_discount * bound < delta_error == t.DELTA_ERROR
 
 
 # --- the contract ----------------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import mpmath
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from python_model import exposure
 from scripts import chain
 from tests import tolerances as t
 from tests.unit.pricing_kernel.calls import CALL, EXPIRY, MIN_VOL, PUT, WAD, YEAR, Level, Market, ladder, leg, scan
@@ -82,7 +84,7 @@ def test_profit(kernel, market, ratio, kind, level):
     for factor, pnl in zip(level.factors, strip.pnl, strict=True):
         error = abs(float(pnl - (exact(market, strike, kind, factor, vol) - now)))
         shocked = market.forward * factor // WAD + strike * MICRO
-        bound = t.CDF_ERROR_DOWN * shocked + t.CDF_ERROR * (market.forward + strike * MICRO)
+        bound = t.CDF_ERROR * shocked + t.CDF_ERROR * (market.forward + strike * MICRO)
         assert error <= discount(market) * (bound + 2e-16 * shocked) + 10
 
 
@@ -261,7 +263,7 @@ def test_shocked_vols(kernel, market, ratio, kind, vol_scale, level):
     shocked = exact(market, strike, kind, level.factors[0], shocked_vol(market, strike, level))
     error = abs(float(pnl - (shocked - exact(market, strike, kind))))
     prices = market.forward * level.factors[0] // WAD + strike * MICRO
-    bound = t.CDF_ERROR_DOWN * prices + t.CDF_ERROR * (market.forward + strike * MICRO)
+    bound = t.CDF_ERROR * prices + t.CDF_ERROR * (market.forward + strike * MICRO)
     # The vol itself errs by some 1e-18, which the vega passes on.
     assert error <= discount(market) * (bound + 2e-16 * prices) + 10
 
@@ -290,7 +292,7 @@ def test_at_expiry_it_is_the_intrinsic_value(kernel, market, ratio, kind, factor
     # Today's value is exact; in a scenario a least width of 1e-10 stands for none, which adds 0.4e-10 at the money.
     assert strip.value == intrinsic(market.forward)
     shocked = market.forward * factor // WAD
-    bound = (t.CDF_ERROR_DOWN + 0.4e-10) * (shocked + strike * MICRO) + 10
+    bound = (t.CDF_ERROR + 0.4e-10) * (shocked + strike * MICRO) + 10
     assert abs(strip.pnl[0] - (intrinsic(shocked) - intrinsic(market.forward))) <= bound
     assert strip.discount == WAD
     assert (strip.gamma, strip.vega, strip.vega_vol) == (0, 0, 0)
@@ -301,3 +303,70 @@ def test_at_expiry_it_is_the_intrinsic_value(kernel, market, ratio, kind, factor
 def test_delta_at_expiry_is_a_step(kernel, kind, below, at, above):
     for forward, delta in ((2000 * WAD - 1, below), (2000 * WAD, at), (2000 * WAD + 1, above)):
         assert scan(kernel, Market(forward, WAD, 0), [leg(2000 * ONE, kind, ONE)]).delta == delta
+
+
+# --- least payoff ----------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def options(draw: st.DrawFn, greatest: int = 9 * 10**18) -> list[tuple[int, int, int]]:
+    """Strike, kind and size of options of one expiry, no instrument twice; some strikes with a call and a put."""
+    some = st.one_of(st.integers(-5, 5), st.integers(-greatest, greatest)).filter(bool)
+    strikes = st.one_of(st.integers(1, 9), st.integers(1, greatest))
+    rows = draw(st.dictionaries(st.tuples(strikes, kinds), some, min_size=1, max_size=12))
+    return sorted((strike, kind, size) for (strike, kind), size in rows.items())
+
+
+def payoff(rows: list[tuple[int, int, int]], terminal: int) -> int:
+    """At a terminal price of 1e-6 units, in 1e-12."""
+    return sum(size * max(terminal - strike if kind == CALL else strike - terminal, 0) for strike, kind, size in rows)
+
+
+def strip_of(kernel, rows: list[tuple[int, int, int]]):
+    return scan(kernel, MARKET, [leg(strike, kind, size) for strike, kind, size in rows])
+
+
+@given(rows=options())
+def test_least_payoff_is_exact(kernel, rows):
+    """M-14; where there is one."""
+    strip = strip_of(kernel, rows)
+    assert strip.bounded == (sum(size for _, kind, size in rows if kind == CALL) >= 0)
+    if strip.bounded:
+        # Linear between strikes: nowhere can it be less than at zero and at the strikes, but at infinity.
+        assert strip.least_payoff == min(payoff(rows, at) for at in [0, *(strike for strike, _, _ in rows)]) * 10**6
+
+
+@given(rows=options(), terminal=st.integers(0, 10**19))
+def test_no_terminal_price_pays_less(kernel, rows, terminal):
+    strip = strip_of(kernel, rows)
+    if strip.bounded:
+        assert payoff(rows, terminal) * 10**6 >= strip.least_payoff
+
+
+@given(rows=options(greatest=2**20))
+def test_least_payoff_is_that_of_the_model(kernel, rows):
+    strip = strip_of(kernel, rows)
+    strike, kind, size = (np.array(column, float) for column in zip(*rows, strict=True))
+    expected = exposure.least_payoff(size, strike, kind == CALL)
+    # Doubles hold products of such numbers exactly.
+    assert (strip.least_payoff == int(expected) * 10**6) if strip.bounded else (expected == -float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "least"),
+    [
+        ([(100, PUT, -1)], -100),
+        ([(100, CALL, 1)], 0),
+        ([(100, CALL, -1)], None),
+        # A call and a put of one strike that cancel in the grid still make a forward.
+        ([(100, CALL, 1), (100, PUT, -1)], -100),
+        ([(100, CALL, -1), (100, PUT, 1)], None),
+        # An iron condor loses its width.
+        ([(90, PUT, 1), (95, PUT, -1), (105, CALL, -1), (110, CALL, 1)], -5),
+    ],
+)
+def test_least_payoff_by_hand(kernel, rows, least):
+    strip = strip_of(kernel, [(strike * ONE, kind, size * ONE) for strike, kind, size in rows])
+    assert strip.bounded == (least is not None)
+    if least is not None:
+        assert strip.least_payoff == least * WAD
