@@ -94,7 +94,7 @@ def position_fields(word: uint256) -> Fields:
 
 @external
 @pure
-def aggregation_worst(pnl: DynArray[int256, aggregation.MAX_SCENARIOS]) -> (int256, uint256):
+def aggregation_worst(pnl: DynArray[int256, aggregation.MAX_SCENARIOS]) -> uint256:
     return aggregation.worst(pnl)
 
 

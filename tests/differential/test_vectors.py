@@ -220,5 +220,5 @@ def test_span_array_of_a_future(deployment, ape_chain):
 )
 def test_span_books_through_the_contract_s_worst_loss(harness, pnl, margin, scenario):
     """The naked call of 3,990 and the covered write of 6,620, from the published arrays."""
-    answer = chain.call_at(harness.aggregation_worst, AS_OF, [p * WAD for p in pnl])
-    assert tuple(answer) == (margin * WAD, scenario)
+    worst = chain.call_at(harness.aggregation_worst, AS_OF, [p * WAD for p in pnl])
+    assert (worst, -pnl[worst]) == (scenario, margin)

@@ -274,5 +274,5 @@ def test_pdf(harness, ape_chain):
         for d, value in zip(arguments, values, strict=True):
             assert abs(mpmath.npdf(mpmath.mpf(d) / wad) * wad - value) < 3
         assert on_chain(harness.normal_pdf, ape_chain, [-d for d in arguments]) == values
-        assert on_chain(harness.normal_pdf, ape_chain, [9 * wad + 1, -(2**255 - 1)]) == [0, 0]
+        assert on_chain(harness.normal_pdf, ape_chain, [9 * wad + 1, -(2**100) + 1]) == [0, 0]
         assert mpmath.npdf(9) * wad < 3

@@ -47,34 +47,36 @@ class Level(NamedTuple):
     floor: int = MIN_VOL
 
 
-def slots(count: int) -> list[tuple[int, int]]:
-    """The passes in which so many moves are worked off: slots 0 to 7, 8, and 9 to 12, as many at once as fit."""
+def slots(count: int) -> list[tuple[int, int, int]]:
+    """First slot, slot behind the last move and behind the last that is worked off, of the passes for so many moves.
+
+    Slots 0 to 7, 8, and 9 to 12 are worked off whole, be there a move in each or not.
+    """
     passes = []
     while count:
-        first, behind = 8, 9
-        if count >= 13:
-            first, behind = 0, 13
-        elif count >= 8:
-            first, behind = 0, min(count, 9)
-        elif count >= 5:
-            behind = 13
-        elif count == 4:
-            first, behind = 9, 13
-        passes.append((first, behind))
+        first, run = next(
+            pair
+            for most, pair in ((2, (8, 9)), (4, (9, 13)), (5, (8, 13)), (8, (0, 8)), (10, (0, 9)), (64, (0, 13)))
+            if count <= most
+        )
+        behind = min(first + count, run)
+        passes.append((first, behind, run))
         count -= behind - first
     return passes
 
 
-def ladder(levels: Sequence[Level]) -> tuple[list[int], ...]:
+def ladder(levels: Sequence[Level]) -> tuple[Any, ...]:
     """`IPricingKernel.Ladder`; the factors of a level ascend."""
     factors = sorted({factor for level in levels for factor in level.factors})
-    passes, rungs = [], []
+    passes, moves = [], []
     for level in levels:
         assert list(level.factors) == sorted(level.factors)
-        vol = (level.vol_move % 2**72 << 160) | (level.tilt % 2**72 << 88) | (level.floor << 16)
-        passes += [vol | first << 8 | behind for first, behind in slots(len(level.factors))]
-        rungs += [WAD << 16 | factors.index(factor) << 8 for factor in level.factors]
-    return passes, rungs, factors, [log(factor) for factor in factors]
+        vol = (level.vol_move % 2**72 << 168) | (level.tilt % 2**72 << 96) | (level.floor << 24)
+        for first, behind, run in slots(len(level.factors)):
+            passes.append(vol | first << 16 | behind << 8 | run)
+        moves += [factors.index(factor) for factor in level.factors]
+    order = [sum(move << 8 * i for i, move in enumerate(moves[word : word + 32])) for word in (0, 32)]
+    return passes, order, factors, [log(factor) for factor in factors]
 
 
 def leg(strike: int, kind: int, size: int, expiry: int = EXPIRY) -> int:
