@@ -16,7 +16,7 @@ from typing import Any
 import ape
 import click
 import numpy as np
-import QuantLib as ql
+import QuantLib
 from ape.cli import ConnectedProviderCommand
 from ape.logging import LogLevel, logger
 from rich.console import Console
@@ -230,12 +230,12 @@ def model_speed() -> dict[str, float]:
         scenarios.batch_pnl(book, sizes, starts, np.zeros(starts.size), multiples, house, workers=2)
 
     few = 2_000
-    kinds = [ql.Option.Call if call else ql.Option.Put for call in book.is_call[:few]]
+    kinds = [QuantLib.Option.Call if call else QuantLib.Option.Put for call in book.is_call[:few]]
     rows = list(zip(kinds, book.strike[:few].tolist(), (book.sigma * np.sqrt(book.tau))[:few].tolist(), strict=True))
     forwards = [2_000.0 * m for m in multiples.tolist()]
 
     def quantlib() -> None:
-        formula = ql.blackFormula
+        formula = QuantLib.blackFormula
         for forward in forwards:
             for kind, strike, deviation in rows:
                 formula(kind, strike, forward, deviation, 1.0)

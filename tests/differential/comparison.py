@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from python_model.exposure import LegTable
+from python_model.exposure import LegTable, option_legs
 from python_model.margin import assess, leg_tables
 from python_model.methodology import Methodology
-from python_model.portfolio import Book, Market
+from python_model.portfolio import Book, Market, net
 from scripts import chain
 from tests import tolerances as t
 
@@ -90,10 +90,7 @@ class Differences:
             self.near("theta", g["theta"], m["theta"], t.DENSITY * decay + theta_floor + value_error / 365)
             self.near("rho", g["rho"], m["rho"], value_error * max([2.1, *tau]))
 
-            if book.mode.value != "portfolio":
-                parts_noise = noise_u * len(table)
-            else:
-                parts_noise = noise_u
+            parts_noise = noise_u * (1 if book.mode.value == "portfolio" else len(table))
             c, d = got["charges"][name], want["charges"][name]
             self.near("scan", c["scan"], d["scan"], t.EPSILON * n_u + parts_noise)
             self.near(
@@ -163,9 +160,6 @@ def entries(book: Book) -> float:
 
 def t_v(table: LegTable, book: Book, market: Market, name: str) -> Any:
     """``sigma sqrt(tau)`` of each option of a table."""
-    from python_model.exposure import option_legs
-    from python_model.portfolio import net
-
     legs = [p for p in net(book.positions, market) if p.underlying == name and p.kind.is_option]
     priced = option_legs(legs, market)
     return priced.sigma * np.sqrt(priced.tau)

@@ -33,7 +33,8 @@ def differences() -> Any:
     seen = Differences()
     yield seen
     print(
-        f"\n{seen.portfolios} portfolios; largest excess of a requirement over sum |q| (F + K): {seen.largest_error:.2e}"
+        f"\n{seen.portfolios} portfolios; largest excess of a requirement, as a share of sum |q| (F + K):"
+        f" {seen.largest_error:.2e}"
     )
     for name, share in sorted(seen.largest.items(), key=lambda row: -row[1]):
         print(f"  {name:20s} {share:8.4f} of its tolerance")
