@@ -1,0 +1,64 @@
+"""Charges from exposures, against the same arithmetic on Python's integers and fractions."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts import chain
+
+WAD = 10**18
+
+# Money from nothing to 1e12 USD of either sign, 1e-18.
+money = st.one_of(st.integers(-(10**30), 10**30), st.integers(-3, 3), st.integers(-(10**18), 10**18))
+amounts = money.map(abs)
+
+
+@pytest.fixture(scope="module")
+def now(ape_chain):
+    return ape_chain.blocks.head.timestamp
+
+
+# --- worst -----------------------------------------------------------------------------------------------------------
+
+
+@given(pnl=st.lists(st.one_of(money, st.integers(-2, 2)), max_size=64))
+def test_worst_is_the_first_scenario_of_the_least_profit(harness, now, pnl):
+    expected = pnl.index(min(pnl)) if pnl else 0
+    assert chain.call_at(harness.aggregation_worst, now, pnl) == expected
+
+
+# --- offset_charge, liquidation_cost ---------------------------------------------------------------------------------
+
+
+@given(longs=amounts, shorts=amounts, rate=st.integers(0, WAD))
+def test_offset_charge(harness, now, longs, shorts, rate):
+    assert (
+        chain.call_at(harness.aggregation_offset_charge, now, longs, shorts, rate) == min(longs, shorts) * rate // WAD
+    )
+
+
+@given(amount=amounts, rate=st.integers(0, 100 * WAD), depth=st.integers(1, 10**15).map(lambda n: n * WAD))
+def test_liquidation_cost(harness, now, amount, rate, depth):
+    cost = chain.call_at(harness.aggregation_liquidation_cost, now, amount, rate, depth)
+    exact = Fraction(amount * rate, WAD) * (1 + Fraction(amount, depth))
+    # Three divisions lose less than a unit each, one of them times the rest: 1 + amount / depth, the other the spread.
+    lost = 1 + (1 + Fraction(amount, depth)) + Fraction(amount * rate, WAD * WAD)
+    assert exact - lost < cost <= exact
+
+
+@given(amount=amounts, depth=st.integers(1, 10**9).map(lambda n: n * WAD))
+def test_liquidation_cost_grows_faster_than_in_proportion(harness, now, amount, depth):
+    rate = 5 * 10**14
+    one, two = (chain.call_at(harness.aggregation_liquidation_cost, now, n * amount, rate, depth) for n in (1, 2))
+    lost = 1 + (1 + Fraction(amount, depth)) + Fraction(amount * rate, WAD * WAD)
+    assert two >= 2 * one - 2 * lost
+
+
+def test_liquidation_cost_doubles_at_the_depth(harness, now):
+    assert chain.call_at(harness.aggregation_liquidation_cost, now, 20_000_000 * WAD, 5 * 10**14, 20_000_000 * WAD) == (
+        20_000 * WAD
+    )
