@@ -38,7 +38,7 @@ def sheet(stage: Stage, told: dict[str, story.Told]) -> Sheet:
         (
             "strategy",
             "legs",
-            "option\nvalue, USD",
+            "value\nUSD",
             "isolated\nUSD",
             "cross\nUSD",
             "portfolio\nUSD",
@@ -50,10 +50,11 @@ def sheet(stage: Stage, told: dict[str, story.Told]) -> Sheet:
         ),
         "lrrrrrrrrrr",
         rows,
-        "Units of ETH; figures of the contracts but for one column. Capital is what the account needs beyond the "
-        "value of its options: max(0, initial margin − option value). A long call is paid for, and this calendar "
-        "spread is worth more than its margin: neither needs more. Off model: the largest difference between "
-        "contract and float model over requirements, capital of every mode, and the profit of every scenario.",
+        "Units of ETH; figures of the contracts but for one column. Value is that of the options. Capital is what "
+        "the account needs beyond the value of its options: max(0, initial margin − option value). A long call is "
+        "paid for, and this calendar spread is worth more than its margin: neither needs more. Off model: the "
+        "largest difference between contract and float model over requirements, capital of every mode, and the "
+        "profit of every scenario.",
     )
 
 

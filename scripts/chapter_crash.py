@@ -53,21 +53,22 @@ def path_sheet(steps: Sequence[Step], anchors: Sequence[int]) -> Sheet:
             "time\nUTC",
             "ETH\nUSD",
             "BTC\nUSD",
-            "call seller\nequity",
+            "calls\nequity",
             "\ncover",
             "maker\nequity",
             "\ncover",
-            "put seller\nequity",
+            "puts\nequity",
             "initial\nmargin",
-            "mainten.\nmargin",
+            "maint.\nmargin",
             "\ncover",
-            "off model\nUSD",
+            "off\nmodel",
             "event",
         ),
         "l" + "r" * 11 + "l",
         rows,
-        "Money in USD. Cover is equity as a share of maintenance margin: under 100% an account may be liquidated. "
-        "Off model: the largest difference of any requirement or equity of all five accounts.",
+        "Calls, maker and puts stand for call seller, market maker and put seller; money in USD. Cover is equity "
+        "as a share of maintenance margin: under 100% an account may be liquidated. Off model: the largest "
+        "difference of any requirement or equity of all five accounts.",
         frozenset(strong),
     )
 

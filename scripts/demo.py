@@ -32,7 +32,7 @@ LEAD = (
 )
 STEP_SECONDS = 3 * 3600
 # Tables are made for this; on a narrower terminal they would lose figures.
-LEAST_WIDTH, FILE_WIDTH = 120, 140
+LEAST_WIDTH = 120
 
 
 @contextmanager
@@ -95,8 +95,7 @@ def cli(provider: Any, out: Path) -> None:
     # About a setting of Solidity, which ape reads and nobody here sets.
     warnings.filterwarnings("ignore", module="pydantic_settings")
     began = time.monotonic()
-    console = Console()
-    console = Console(width=max(console.width, LEAST_WIDTH) if console.is_terminal else FILE_WIDTH)
+    console = Console(width=max(Console().width, LEAST_WIDTH))
     chapters = []
 
     def tell(chapter: report.Chapter) -> None:

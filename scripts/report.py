@@ -113,9 +113,9 @@ def utc(seconds: int) -> str:
 
 def table(sheet: Sheet) -> Table:
     """A table for the console."""
-    result = Table(
-        title=plain(sheet.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1)
-    )
+    result = Table(title=plain(sheet.title), title_justify="left", title_style="bold")
+    # Two spaces between columns.
+    result.box, result.padding, result.pad_edge = box.SIMPLE_HEAD, (0, 1, 0, 0), False
     for heading, align in zip(sheet.columns, sheet.align, strict=True):
         right = align == "r"
         result.add_column(plain(heading), justify="right" if right else "left", no_wrap=right)
