@@ -26,12 +26,15 @@ $(error margin needs a case file, or a folder of them: make margin CASE=path [OU
 endif
 endif
 
-.PHONY: help setup test lint bench margin lock clean
+.PHONY: help setup demo test lint bench margin lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.stamp $(VENV)/.stamp-anvil ## Install Python packages and Anvil from the lock files
+
+demo: setup ## Tell the story of a book on a chain, through a crash, into build/report.html
+	@ape run demo --network $(NETWORK) $(ARGS)
 
 test: setup ## Run every test against Anvil (PROFILE=ci|deep, ARGS="-k name -n 2")
 	HYPOTHESIS_PROFILE=$(PROFILE) python -m pytest --network $(NETWORK) $(ARGS)

@@ -1,0 +1,208 @@
+"""The pictures of the report, as PNG, in colours that the colour-blind can tell apart (Okabe and Ito; blue to red)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.dates import DateFormatter, DayLocator, HourLocator
+from matplotlib.figure import Figure
+
+from python_model.margin import leg_tables
+from python_model.methodology import Methodology
+from python_model.normal import Floats
+from python_model.portfolio import Book, Market
+
+BLUE, SKY, GREY, ORANGE, RED, BLACK = "#0072B2", "#56B4E9", "#9AA5B1", "#E69F00", "#D55E00", "#1B2330"
+# Orange that is dark enough for letters.
+BROWN = "#8F6200"
+STYLE: Any = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#4A5666",
+    "axes.labelcolor": BLACK,
+    "legend.frameon": False,
+}
+
+
+def png(figure: Figure) -> bytes:
+    """The picture's bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def capital_bars(rows: Sequence[tuple[str, Mapping[str, float]]]) -> bytes:
+    """Capital of each strategy by mode, as a share of what isolated accounts need.
+
+    Parameters
+    ----------
+    rows : sequence of (name, capital by mode in USD), from the top down
+    """
+    modes = (("isolated", GREY), ("cross", SKY), ("portfolio", BLUE))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 6.4), layout="constrained")
+        axes = figure.subplots()
+        for i, (_, capital) in enumerate(rows):
+            whole = capital["isolated"]
+            if whole < 1.0:
+                axes.text(0.8, i, "no capital beyond the premium paid, in any mode", va="center", fontsize=8.5)
+                continue
+            for k, (mode, colour) in enumerate(modes):
+                share, y = 100 * capital[mode] / whole, i + 0.27 * (k - 1)
+                axes.barh(y, share, 0.25, color=colour)
+                axes.text(share + 0.8, y, f"{capital[mode]:,.0f}", va="center", fontsize=8.5)
+        handles = [mpl.patches.Patch(color=colour, label=mode) for mode, colour in modes]
+        figure.legend(handles=handles, ncols=3, loc="outside upper right")
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        axes.set_ylim(len(rows) - 0.45, -0.55)
+        axes.set_xlim(0, 112)
+        axes.set_xlabel("capital, % of what isolated accounts need (figures at the bars: USD)")
+        axes.set_title("Capital by margin mode")
+        return png(figure)
+
+
+def profit(book: Book, market: Market, methodology: Methodology, moves: Floats, vols: Floats) -> Floats:
+    """Profit of a book over a grid of price moves (scan ranges) and vol moves (vol ranges), all underlyings together.
+
+    Returns
+    -------
+    array (vols, moves), USD
+    """
+    x, y = (np.ascontiguousarray(v.ravel()) for v in np.meshgrid(moves, vols))
+    grid = replace(methodology, x=x, y=y, z=np.zeros_like(x), g=np.ones_like(x))
+    tables = leg_tables(book, market, grid).values()
+    return np.asarray(sum(t.change @ t.size for t in tables), dtype=np.float64).reshape(vols.size, moves.size)
+
+
+def heat_maps(books: Sequence[tuple[str, Book]], market: Market, methodology: Methodology) -> bytes:
+    """Profit over price and vol, one map for each book, with the scenarios of the grid and the worst of them."""
+    # A little beyond the grid, so that its edge is seen whole.
+    moves, vols = np.linspace(-1.25, 1.25, 101), np.linspace(-1.08, 1.08, 87)
+    scan_range = methodology.range_of(market.underlyings["ETH"].scan_range)
+    plain = (methodology.g == 1.0) & (methodology.z == 0.0)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 4.6), layout="constrained")
+        for axes, (name, book) in zip(np.atleast_1d(figure.subplots(1, len(books), sharey=True)), books, strict=True):
+            values = profit(book, market, methodology, moves, vols) / 1000
+            top = float(np.abs(values).max())
+            scale = TwoSlopeNorm(0.0, -top, top)
+            image = axes.pcolormesh(moves, vols, values, cmap="RdBu", norm=scale, shading="gouraud")
+            lines = axes.contour(moves, vols, values, levels=[0.0], colors=BLACK, linewidths=1.2)
+            axes.clabel(lines, fmt="no profit, no loss", fontsize=8)
+            axes.plot(methodology.x[plain], methodology.y[plain], ".", color=BLACK, ms=4)
+            pairs = list(zip(methodology.x[plain], methodology.y[plain], strict=True))
+            nodes = [profit(book, market, methodology, np.array([x]), np.array([y])).item() for x, y in pairs]
+            worst = int(np.argmin(nodes))
+            x, y = pairs[worst]
+            axes.plot(x, y, "o", ms=13, mfc="none", mec=BLACK, mew=1.8, clip_on=False)
+            axes.annotate(
+                f"worst of the {len(nodes)}:\n{nodes[worst]:,.0f} USD",
+                (x, y),
+                (-0.55 * np.sign(x), 0.62 * y),
+                ha="center",
+                fontsize=9,
+                arrowprops={"arrowstyle": "-", "color": BLACK},
+                bbox={"boxstyle": "round", "fc": "white", "ec": "none", "alpha": 0.85},
+            )
+            ticks = (-1.0, -0.5, 0.0, 0.5, 1.0)
+            axes.set_xticks(ticks, [f"{100 * scan_range * m:+.0f}%" if m else "0" for m in ticks])
+            axes.set_xlabel("price move of every underlying")
+            axes.set_title(name)
+            figure.colorbar(image, ax=axes, label="profit or loss, thousand USD", pad=0.02)
+        figure.axes[0].set_yticks(
+            [-1, 0, 1], [f"{-100 * methodology.vol_down:.0f}%", "0", f"+{100 * methodology.vol_up:.0f}%"]
+        )
+        figure.axes[0].set_ylabel("move of the implied vol of a 30-day option,\nrelative; shorter ones move more")
+        return png(figure)
+
+
+@dataclass(frozen=True)
+class Track:
+    """An account over time: seconds since 1970, and USD. A moment may come twice, before and after a sale."""
+
+    title: str
+    times: Sequence[int]
+    equity: Sequence[float]
+    initial: Sequence[float]
+    maintenance: Sequence[float]
+    sales: Sequence[tuple[int, float, str]] = ()
+
+
+def crash(
+    times: Sequence[int], prices: Mapping[str, Sequence[float]], tracks: Sequence[Track], snapshots: Sequence[int]
+) -> bytes:
+    """Prices above, then equity against the two requirements for each account; liquidations marked.
+
+    Parameters
+    ----------
+    times, prices : of the market; prices in USD by name, drawn as a share of the first
+    tracks : the accounts
+    snapshots : moments at which the market is recorded, not interpolated
+    """
+
+    def moments(seconds: Sequence[int]) -> list[Any]:
+        return [datetime.fromtimestamp(t, UTC) for t in seconds]
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 10.5), layout="constrained")
+        top, *rest = figure.subplots(
+            len(tracks) + 1, sharex=True, gridspec_kw={"height_ratios": [1.0, *(1.0 for _ in tracks[1:]), 1.5]}
+        )
+        for (name, series), colour, style in zip(prices.items(), (BLUE, BROWN), ("-", "--"), strict=True):
+            top.plot(moments(times), [100 * p / series[0] for p in series], style, color=colour, lw=2)
+            top.annotate(
+                f"{name}: {series[0]:,.0f} to {series[-1]:,.0f} USD",
+                (0.06, 0.26 if name == "ETH" else 0.1),
+                xycoords="axes fraction",
+                color=colour,
+                fontsize=9.5,
+                fontweight="bold",
+            )
+        top.set_title("Spot price, 2 February = 100")
+        top.set_ylabel("index")
+        for axes, track in zip(rest, tracks, strict=True):
+            when = moments(track.times)
+            thousand = {k: [v / 1000 for v in getattr(track, k)] for k in ("equity", "initial", "maintenance")}
+            axes.plot(when, thousand["equity"], "-", color=BLUE, lw=2.2, label="equity")
+            axes.plot(when, thousand["initial"], "--", color=ORANGE, lw=1.6, label="initial margin")
+            axes.plot(when, thousand["maintenance"], "-.", color=RED, lw=1.6, label="maintenance margin")
+            axes.fill_between(when, 0, thousand["maintenance"], color=RED, alpha=0.07, lw=0)
+            for time, level, words in track.sales:
+                moment = moments([time])[0]
+                axes.plot(moment, level / 1000, "v", color=BLACK, ms=9, zorder=5)
+                axes.annotate(
+                    words,
+                    (moment, level / 1000),
+                    (28, 24),
+                    textcoords="offset points",
+                    ha="left",
+                    fontsize=9,
+                    arrowprops={"arrowstyle": "-", "color": BLACK, "shrinkB": 5},
+                )
+            axes.set_ylim(0, 1.12 * max(max(row) for row in thousand.values()))
+            axes.set_ylabel("thousand USD")
+            axes.set_title(track.title)
+        for axes in (top, *rest):
+            axes.grid(axis="y", color="#E1E6EB", lw=0.8)
+            for moment in moments(snapshots):
+                axes.axvline(moment, color=GREY, lw=1.0, ls=":", zorder=0)
+        handles = rest[0].get_legend_handles_labels()[0]
+        handles.append(mpl.lines.Line2D([], [], color=BLACK, marker="v", ls="", ms=8, label="liquidation"))
+        handles.append(mpl.lines.Line2D([], [], color=GREY, ls=":", label="recorded market"))
+        figure.legend(handles=handles, ncols=5, loc="outside upper center")
+        rest[-1].xaxis.set_major_locator(DayLocator())
+        rest[-1].xaxis.set_minor_locator(HourLocator(byhour=(6, 12, 18)))
+        rest[-1].xaxis.set_major_formatter(DateFormatter("%-d Feb 00:00"))
+        rest[-1].set_xlabel("time, UTC")
+        return png(figure)

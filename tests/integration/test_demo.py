@@ -1,0 +1,231 @@
+"""The demo, run once as a user runs it: it ends well, tells everything, and what it tells adds up."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from scripts.story import Agreement, Conservation
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = Path(sys.executable).parent
+TITLES = (
+    "Capital by margin mode",
+    "The protocol on the chain",
+    "What happened",
+    "The margin check: every account after its trades",
+    "What the market maker's margin is made of",
+    "What each account fears most",
+    "Greeks of the whole account",
+    "On the way down: equity against margin",
+    "Liquidations of the put seller, executed on the chain by the bidder",
+    "Who paid what",
+    "Who gained and who lost over the whole crash",
+    "Gas of each step, as the chain charged it",
+)
+STRATEGIES = ("long call", "covered call", "short straddle", "iron condor", "synthetic v. perp", "calendar spread",
+              "ETH–BTC spread", "market maker")  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Tables by caption, with cells as text; addresses of every attribute that could load something; tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.tags: set[str] = set()
+        self.addresses: list[str] = []
+        self.rows: list[list[str]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "poster")]
+        if tag == "table":
+            self.rows = []
+        elif tag == "tr":
+            self.rows.append([])
+        if tag in ("caption", "td", "th"):
+            self.texts = []
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "caption":
+            self.tables["".join(self.texts)] = self.rows
+        elif tag in ("td", "th"):
+            self.rows[-1].append("\n".join(self.texts))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+class Told:
+    """What the run printed and wrote."""
+
+    def __init__(self, run: subprocess.CompletedProcess[str], report: Path) -> None:
+        self.run = run
+        # Words are wrapped on the console.
+        self.words = " ".join(run.stdout.split())
+        self.html = report.read_text(encoding="utf-8") if report.exists() else ""
+        self.page = Page(self.html)
+
+    def column(self, table: str, heading: str) -> list[str]:
+        """The cells of a column of a table of the report, from the top down."""
+        head, *rows = self.page.tables[table]
+        return [row[head.index(heading)] for row in rows]
+
+    def numbers(self, table: str, heading: str) -> list[float]:
+        """The same as numbers, cells without one left out."""
+        texts = (cell.replace(",", "").rstrip("%") for cell in self.column(table, heading))
+        return [float(text) for text in texts if re.fullmatch(r"-?[\d.]+(e[+-]\d+)?", text)]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    report = tmp_path_factory.mktemp("demo") / "folder" / "report.html"
+    command = [str(TOOLS / "ape"), "run", "demo", "--network", "ethereum:local:foundry", "--out", str(report)]
+    environment = os.environ | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
+    # On a busy machine of two cores it takes a minute.
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return Told(run, report)
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_it_ends_well_and_says_where_the_report_is(told: Told) -> None:
+    assert told.run.returncode == 0, told.run.stderr
+    assert re.search(r"Report: \S+/folder/report\.html \(\d+ s\)", told.run.stdout)
+
+
+def test_nothing_of_the_tools_disturbs_the_story(told: Told) -> None:
+    assert told.run.stderr == ""
+    assert not re.search(r"INFO|SUCCESS|WARNING|Traceback", told.run.stdout)
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_every_table_is_printed_and_is_in_the_report(told: Told, title: str) -> None:
+    assert title in told.words
+    assert len(told.page.tables[title]) > 1, "a table without rows"
+
+
+def test_no_figure_is_cut_off(told: Told) -> None:
+    assert "…" not in told.run.stdout
+
+
+def test_all_eight_strategies_are_margined_in_three_modes(told: Told) -> None:
+    table = "Capital by margin mode"
+    assert tuple(cell.split("\n")[0] for cell in told.column(table, "strategy")) == STRATEGIES
+    modes = [told.numbers(table, f"{mode}\nUSD") for mode in ("portfolio", "cross", "isolated")]
+    assert all(len(column) == 8 for column in modes)
+    for portfolio, cross, isolated in zip(*modes, strict=True):
+        # Cross and isolated are printed in whole dollars.
+        assert portfolio <= cross + 0.5 and cross <= isolated + 0.5
+
+
+def test_contract_and_model_agree_in_what_is_printed(told: Told) -> None:
+    match = re.search(
+        r"Contract and model agree: ([\d,]+) figures compared, largest difference ([\d.]+) USD; .* is (\d+)% of it",
+        told.words,
+    )
+    assert match is not None
+    count, largest, share = (float(text.replace(",", "")) for text in match.groups())
+    assert count > 1000 and share <= 100
+    assert 0 < largest < 1, "two calculations that agree to the last bit are one"
+
+    table = "Capital by margin mode"
+    off, allowed = told.numbers(table, "off model\nUSD"), told.numbers(table, "allowed\nUSD")
+    assert len(off) == len(allowed) == 8
+    assert all(0 < difference <= bound for difference, bound in zip(off, allowed, strict=True))
+    for contract, model in zip(
+        told.numbers(table, "portfolio\nUSD"), told.numbers(table, "by model\nUSD"), strict=True
+    ):
+        assert contract == pytest.approx(model, abs=largest + 0.01), "printed in cents"
+
+    greeks = told.page.tables["Greeks of the whole account"][1:]
+    for contract, model in zip(greeks[::2], greeks[1::2], strict=True):
+        assert (contract[2], model[2]) == ("contract", "model")
+        assert contract[:2] == model[:2] and contract[3:] == model[3:]
+
+
+def test_money_and_positions_are_conserved(told: Told) -> None:
+    match = re.search(
+        r"Conservation holds: cash less cost of all accounts ([\d,.]+) USD, USDC held ([\d,.]+), difference 0\.000000; "
+        r"WETH credited ([\d,.]+), held ([\d,.]+), difference 0\.000000; positions add up to zero in (\d+) of (\d+)",
+        told.words,
+    )
+    assert match is not None
+    owed, held, credited, vault, sums, instruments = match.groups()
+    assert owed == held == "1,448,000.000000", "1,450,000 USDC came in, 2,000 went out"
+    assert credited == vault == "250.000000"
+    assert sums == instruments
+
+
+def test_only_the_put_seller_is_liquidated_and_every_sale_makes_the_account_sound(told: Told) -> None:
+    table = "Liquidations of the put seller, executed on the chain by the bidder"
+    before, after = told.numbers(table, "cover\nbefore"), told.numbers(table, "cover\nafter")
+    assert len(before) >= 2
+    assert all(99 < cover < 100 for cover in before), "the bidder comes at once"
+    # Back to initial margin, which is a quarter above maintenance margin and a little more.
+    assert all(125 <= cover < 130 for cover in after)
+    assert set(told.column("Who paid what", "account")) == {"put seller", "bidder", "sum"}
+
+
+def test_what_one_side_of_a_liquidation_pays_the_other_gets(told: Told) -> None:
+    rows = told.page.tables["Who paid what"][1:]
+    discounts = told.column("Liquidations of the put seller, executed on the chain by the bidder", "discount\nUSD")
+    assert len(rows) == 3 * len(discounts)
+    for i, discount in enumerate(discounts):
+        seller, bidder, total = rows[3 * i : 3 * i + 3]
+        assert (seller[-1], bidder[-1]) == (f"-{discount}", discount)
+        assert seller[4] == f"-{bidder[4]}"
+        assert (total[4], total[-1]) == ("0.00", "0.00")
+
+
+def test_the_crash_makes_nobody_rich_but_by_another(told: Told) -> None:
+    *_, total = told.page.tables["Who gained and who lost over the whole crash"]
+    # The change, and of it WETH, derivatives and discounts.
+    assert total[3] == total[4] and float(total[4].replace(",", "")) < 0
+    assert total[5:] == ["0", "0"]
+
+
+def test_a_withdrawal_that_would_break_the_margin_is_refused(told: Told) -> None:
+    assert "refused, “solvency: margin”" in told.words
+
+
+def test_the_report_needs_no_other_file(told: Told) -> None:
+    assert not re.search(r"https?:|//cdn|@import|url\(", told.html)
+    assert told.page.tags.isdisjoint({"script", "link", "iframe", "object", "embed", "base"})
+    assert all(address.startswith(("data:image/png;base64,", "#")) for address in told.page.addresses)
+
+
+def test_the_report_has_its_pictures(told: Told) -> None:
+    pictures = [a.partition(",")[2] for a in told.page.addresses if a.startswith("data:")]
+    assert len(pictures) == 3
+    for picture in pictures:
+        data = base64.b64decode(picture, validate=True)
+        assert data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) > 20_000
+
+
+def test_an_agreement_breaks_with_the_first_figure_beyond_its_bound() -> None:
+    agreement = Agreement()
+    agreement.see(100.0, 100.4, 0.5)
+    assert agreement.holds
+    agreement.see(100.0, 100.6, 0.5)
+    agreement.see(100.0, 100.0, 0.5)
+    assert not agreement.holds
+
+
+@pytest.mark.parametrize("change", [{"held": 99}, {"vault": 6}, {"open_sums": 1}])
+def test_conservation_breaks_with_a_single_unit(change: dict[str, int]) -> None:
+    sums = Conservation(owed=100, held=100, credited=7, vault=7, instruments=3, open_sums=0)
+    assert sums.holds
+    assert not replace(sums, **change).holds
