@@ -179,10 +179,11 @@ class Figure:
 
     @property
     def disagrees(self) -> bool:
-        """Whether the contract is further off than it may be."""
+        """Whether the contract is further off than it may be; the model's figure is rounded itself."""
         if self.above is None or self.below is None:
             return False
-        return not -self.below <= self.difference <= self.above
+        rounding = NOISE * abs(self.model)
+        return not -self.below - rounding <= self.difference <= self.above + rounding
 
 
 @dataclass(frozen=True)
