@@ -223,18 +223,6 @@ class Deployment:
     sender: Any
 
 
-def without_step_traces() -> None:
-    """Have ape start Anvil without `--steps-tracing`, from now on.
-
-    With it, Anvil keeps stack and memory of every step of every transaction: a check of 128 legs takes half a minute
-    and gigabytes instead of a tenth of a second.
-    """
-    from ape_foundry.provider import FoundryProvider
-
-    command = FoundryProvider.build_command
-    FoundryProvider.build_command = lambda self: [word for word in command(self) if word != "--steps-tracing"]
-
-
 def load_contracts() -> SimpleNamespace:
     """What `deploy_engine` needs: compiled afresh, unless ape's cache is what the last call here made of these sources.
 
@@ -243,8 +231,8 @@ def load_contracts() -> SimpleNamespace:
     import ape
 
     def digest() -> str:
-        files = sorted(file for file in Path(ape.project.path, "contracts").rglob("*") if file.is_file())
-        return hashlib.sha256(b"".join(file.read_bytes() for file in [*files, cache] if file.is_file())).hexdigest()
+        files = [*sorted(Path(ape.project.path, "contracts").rglob("*")), cache]
+        return hashlib.sha256(b"".join(bytes(f) + f.read_bytes() for f in files if f.is_file())).hexdigest()
 
     cache = Path(ape.project.manifest_path)
     stamp = cache.with_name("contracts.sha256")

@@ -491,7 +491,6 @@ def connected(network: str | None, account: str | None) -> Iterator[Any]:
             sender = ape.accounts.test_accounts[0]
         else:
             raise CaseError(f"account: --account ALIAS must name who pays on {network} (see `ape accounts list`)")
-        chain.without_step_traces()
         connection = provider.network.use_provider(provider)
         connection.__enter__()
     except click.BadParameter as error:

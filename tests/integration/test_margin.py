@@ -19,10 +19,7 @@ from rich.console import Console
 from python_model import case as cases
 from python_model import methodology
 from python_model.case import parse_case
-from scripts import chain, margin
-
-# Before the session's Anvil starts, which is after all modules are read: it would not survive these transactions else.
-chain.without_step_traces()
+from scripts import margin
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = Path(__file__).parent / "cases"
