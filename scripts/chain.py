@@ -6,9 +6,12 @@ its shortest form and scaled exactly.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from python_model.methodology import Methodology
@@ -21,6 +24,16 @@ WAD = 18
 # Of M-16: the requirement exceeds the exact one by at most 4 epsilon times the notional.
 EPSILON = 1e-9
 HEARTBEAT_SECONDS = 3600
+# What `deploy_engine` deploys.
+CONTRACTS = ("MarketData", "Methodology", "PricingKernel", "MarginEngine", "MarginReport")
+# Largest size and strike of a position word, 1e-6 units.
+MAX_FIELD = 9 * 10**18
+# For views: more than `explain` of a cross account of 128 legs takes, which is more than a block of Anvil.
+CALL_GAS = 10**9
+# As many as a market has expiries at most: 8 underlyings of 16.
+EARLY_TIMES = 128
+# Code of a contract's creation that returns the time of its block.
+TIME_CODE = "0x425f5260205ff3"
 
 
 def scaled(number: float, decimals: int) -> int:
@@ -50,8 +63,10 @@ def pack(underlying: int, expiry: int, strike: int, kind: int, size: int) -> int
 
     Returns
     -------
-    int, an unsigned 256-bit word. ``ln K`` is rounded down at 1e-18.
+    int, an unsigned 256-bit word. ``ln K`` is rounded down at 1e-18. ValueError where a number does not fit.
     """
+    if not 0 < abs(size) <= MAX_FIELD or not 0 <= strike <= MAX_FIELD:
+        raise ValueError(f"size and strike must be at most {MAX_FIELD} (got {size} and {strike})")
     log_strike = 0
     if strike:
         with localcontext(prec=60):
@@ -68,12 +83,19 @@ def pack(underlying: int, expiry: int, strike: int, kind: int, size: int) -> int
 
 @dataclass(frozen=True)
 class Clock:
-    """Shift from the time of a case to the time of the chain; times to expiry stay what they are."""
+    """Shift from the time of a case to the time of the chain; times to expiry stay what they are.
+
+    Expiries that would fall before `EARLY_TIMES` passed long ago: these, in ascending order, become 1, 2, 3 and so on,
+    and so stay apart.
+    """
 
     shift: int
+    early: tuple[int, ...] = ()
 
     def chain(self, time: int) -> int:
         """A case's time on the chain, kept within 32 bits."""
+        if time in self.early:
+            return self.early.index(time) + 1
         return max(time + self.shift, 1)
 
 
@@ -201,6 +223,25 @@ class Deployment:
     sender: Any
 
 
+def load_contracts() -> SimpleNamespace:
+    """What `deploy_engine` needs: compiled afresh, unless ape's cache is what the last call here made of these sources.
+
+    The cache alone misses a change in an imported module.
+    """
+    import ape
+
+    def digest() -> str:
+        files = [*sorted(Path(ape.project.path, "contracts").rglob("*")), cache]
+        return hashlib.sha256(b"".join(bytes(f) + f.read_bytes() for f in files if f.is_file())).hexdigest()
+
+    cache = Path(ape.project.manifest_path)
+    stamp = cache.with_name("contracts.sha256")
+    known = stamp.is_file() and stamp.read_text(encoding="ascii") == digest()
+    contracts = ape.project.load_contracts(*[f"contracts/{name}.vy" for name in CONTRACTS], use_cache=known)
+    stamp.write_text(digest(), encoding="ascii")
+    return SimpleNamespace(**contracts)
+
+
 def deploy_engine(
     contracts: Any, sender: Any, methodologies: Sequence[Methodology], names: dict[str, int]
 ) -> Deployment:
@@ -235,7 +276,9 @@ def publish(deployment: Deployment, market: Market, timestamp: int) -> Clock:
     -------
     Clock that the market's expiries were shifted by.
     """
-    clock = Clock(timestamp - market.as_of)
+    shift = timestamp - market.as_of
+    times = {e.expiry for u in market.underlyings.values() for e in u.expiries}
+    clock = Clock(shift, tuple(sorted(time for time in times if time + shift <= EARLY_TIMES)))
     for name, u in market.underlyings.items():
         deployment.market_data.publish(update(deployment.names[name], u, timestamp, clock), sender=deployment.sender)
     return clock
@@ -262,11 +305,41 @@ def result(assessment: Any, reports: Sequence[Any], names: dict[str, int]) -> di
             key: as_float(getattr(assessment, key))
             for key in ("maintenance", "initial", "equity_maintenance", "equity_initial", "option_value")
         },
-        "worst_scenario": {of[r.underlying]: r.worst_scenario for r in reports},
+        "worst_scenario": {of[r.underlying]: int(r.worst_scenario) for r in reports},
         "scenario_pnl": {of[r.underlying]: [as_float(v) for v in r.pnl] for r in reports},
         "greeks": {of[r.underlying]: {g: as_float(getattr(r, g)) for g in GREEKS} for r in reports},
         "charges": {of[r.underlying]: {c: as_float(getattr(r, c)) for c in CHARGES} for r in reports},
     }
+
+
+def capital(portfolio: Any, cross: Any) -> dict[str, float]:
+    """Capital that a book needs in each mode (M-17), USD, from what `assess` says of it in portfolio and cross mode."""
+    return {
+        "isolated": as_float(cross.isolated),
+        "cross": as_float(max(0, cross.initial - cross.option_value)),
+        "portfolio": as_float(max(0, portfolio.initial - portfolio.option_value)),
+    }
+
+
+def _call_at(provider: Any, time: int, transaction: dict[str, str]) -> bytes:
+    """``eth_call`` in a block of a given time; RuntimeError with the node's message where it fails."""
+    transaction = {**transaction, "gas": hex(CALL_GAS)}
+    overrides = {"time": hex(time), "gasLimit": hex(CALL_GAS)}
+    answer = provider.web3.provider.make_request("eth_call", [transaction, "latest", {}, overrides])
+    if "error" in answer:
+        raise RuntimeError(answer["error"].get("message", str(answer["error"])))
+    return bytes.fromhex(answer["result"][2:])
+
+
+def require_time_override(provider: Any) -> None:
+    """RuntimeError unless the node lets a call choose its block's time, as `call_at` needs."""
+    time = 1_000_000_007
+    try:
+        answer = int.from_bytes(_call_at(provider, time, {"data": TIME_CODE}))
+    except RuntimeError as error:
+        raise RuntimeError(f"the node does not take block overrides in eth_call ({error})") from None
+    if answer != time:
+        raise RuntimeError("the node ignores block overrides in eth_call")
 
 
 def call_at(function: Any, time: int, *arguments: Any) -> Any:
@@ -285,9 +358,6 @@ def call_at(function: Any, time: int, *arguments: Any) -> Any:
     provider = function.contract.provider
     abi = function.abis[0]
     data = function.encode_input(*arguments)
-    transaction = {"to": function.contract.address, "data": "0x" + bytes(data).hex()}
-    answer = provider.web3.provider.make_request("eth_call", [transaction, "latest", {}, {"time": hex(time)}])
-    if "error" in answer:
-        raise RuntimeError(answer["error"].get("message", str(answer["error"])))
-    values = provider.network.ecosystem.decode_returndata(abi, bytes.fromhex(answer["result"][2:]))
+    answer = _call_at(provider, time, {"to": function.contract.address, "data": "0x" + bytes(data).hex()})
+    values = provider.network.ecosystem.decode_returndata(abi, answer)
     return values[0] if len(values) == 1 else values

@@ -1,0 +1,454 @@
+"""The margin command: one result a case, one line a bad case, and no admissible case that the engine refuses."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ape.logging import logger
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from python_model import case as cases
+from python_model import methodology
+from python_model.case import parse_case
+from scripts import margin
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = Path(__file__).parent / "cases"
+GOOD = json.loads((CASES / "covered_call.json").read_text())
+AS_OF, EXPIRY = GOOD["as_of"], 1_772_928_000
+YEAR = 31_536_000
+PRESETS = {name: methodology.load(name) for name in methodology.names()}
+FIGURES = ("maintenance", "initial", "equity_maintenance", "equity_initial", "option_value")
+DELETE = object()
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The good case with one field, named as in messages, set or taken out."""
+    data = copy.deepcopy(GOOD)
+    *parents, last = path.replace("[", ".").replace("]", "").split(".")
+    node = data
+    for key in parents:
+        node = node[int(key) if isinstance(node, list) else key]
+    key = int(last) if isinstance(node, list) else last
+    if value is DELETE:
+        del node[key]
+    else:
+        node[key] = value
+    return data
+
+
+def written(folder: Path, data: Any, name: str = "case.json") -> Path:
+    """The case as a file."""
+    path = folder / name
+    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    return path
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command as users run it, on a chain of its own."""
+    ape = Path(sys.executable).with_name("ape")
+    words = [ape, "run", "margin", *arguments, "--network", "ethereum:local:foundry"]
+    return subprocess.run([str(word) for word in words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The command in this process, which fails the test where it asks for a chain."""
+
+    def connected(*_: object) -> None:
+        pytest.fail("a bad case must be found before a chain is started")
+
+    def invoke(*arguments: object) -> Result:
+        return CliRunner(mix_stderr=False).invoke(margin.cli, [str(word) for word in arguments])
+
+    monkeypatch.setattr(margin, "connected", connected)
+    with logger.at_level(logger.level):
+        yield invoke
+
+
+@pytest.fixture(scope="module")
+def desk(project_contracts: Any, deployer: Any) -> margin.Desk:
+    """Engines of every preset on this session's chain."""
+    return margin.Desk(project_contracts, deployer, PRESETS)
+
+
+def assessed(desk: margin.Desk, data: dict[str, Any]) -> margin.Outcome:
+    """The outcome of a case, in which contract and model agree."""
+    outcome = desk.assess(parse_case(json.dumps(data)))
+    assert outcome.disagreements == []
+    return outcome
+
+
+# ---------------------------------------------------------------------------------------------- results
+
+
+def check_side(side: dict[str, Any], underlyings: set[str], scenarios: int) -> None:
+    """Fields, lengths and plain numbers of one side of a result."""
+    assert set(side) == {*FIGURES, "worst_scenario", "scenario_pnl", "greeks", "charges", "capital"}
+    assert all(type(side[key]) in (int, float) for key in FIGURES)
+    assert set(side["capital"]) == {"isolated", "cross", "portfolio"}
+    assert all(type(value) is float and value >= 0 for value in side["capital"].values())
+    for key in ("worst_scenario", "scenario_pnl", "greeks", "charges"):
+        assert set(side[key]) == underlyings
+    for u in underlyings:
+        pnl = side["scenario_pnl"][u]
+        assert len(pnl) == scenarios and all(type(value) is float for value in pnl)
+        assert type(side["worst_scenario"][u]) is int
+        assert pnl[side["worst_scenario"][u]] == min(pnl)
+        assert set(side["greeks"][u]) == {"delta", "gamma", "vega", "theta", "rho"}
+        charges = {"scan", "calendar", "vega_calendar", "short_option", "liquidity", "confidence"}
+        assert set(side["charges"][u]) == charges
+        assert all(type(v) is float for v in [*side["greeks"][u].values(), *side["charges"][u].values()])
+
+
+def check_result(result: dict[str, Any], underlyings: set[str], legs: int, scenarios: int) -> None:
+    """The whole format of a result, as `json` reads it."""
+    assert set(result) == {"contract", "model", "max_abs_difference", "error_bound", "gas", "legs", "scenarios"}
+    check_side(result["contract"], underlyings, scenarios)
+    check_side(result["model"], underlyings, scenarios)
+    assert (result["legs"], result["scenarios"]) == (legs, scenarios)
+    assert set(result["gas"]) == {"assess"} and type(result["gas"]["assess"]) is int
+    # More than a transaction costs that does nothing.
+    assert result["gas"]["assess"] > 21_000
+    assert type(result["max_abs_difference"]) is float and type(result["error_bound"]) is float
+
+
+def test_the_command_prints_json_alone(tmp_path):
+    out = tmp_path / "result.json"
+    run = command(CASES / "covered_call.json", "--out", out, "--json")
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    assert json.loads(out.read_text()) == result
+    check_result(result, {"ETH"}, 3, 33)
+    # Three calls of 2200 at a forward of 2006.6: 4e-9 * 3 * (2006.6 + 2200).
+    assert result["error_bound"] == pytest.approx(4e-9 * 3 * (2006.6 + 2200), rel=1e-12)
+    assert 0 < result["max_abs_difference"] <= result["error_bound"]
+    for key in ("maintenance", "initial"):
+        assert 0 <= result["contract"][key] - result["model"][key] <= result["error_bound"]
+
+
+def test_the_command_on_a_folder_goes_on_after_a_bad_case(tmp_path):
+    folder, out = tmp_path / "cases", tmp_path / "deep" / "results"
+    folder.mkdir()
+    written(folder, GOOD, "a.json")
+    written(folder, changed("account.mode", "gross"), "b.json")
+    written(folder, (CASES / "condor.json").read_text(), "c.json")
+    written(folder, "no case", "notes.txt")
+    run = command(folder, "--out", out)
+    assert run.returncode == 1
+    assert run.stderr.splitlines() == ['b.json: account.mode: unknown mode "gross" (known: isolated, cross, portfolio)']
+    assert sorted(path.name for path in out.iterdir()) == ["a.json", "b.json", "c.json"]
+    check_result(json.loads((out / "a.json").read_text()), {"ETH"}, 3, 33)
+    bad = json.loads((out / "b.json").read_text())
+    assert bad == {"error": 'account.mode: unknown mode "gross" (known: isolated, cross, portfolio)'}
+    check_result(json.loads((out / "c.json").read_text()), {"BTC", "ETH"}, 5, 33)
+    assert "a.json" in run.stdout and "INFO" not in run.stdout
+
+
+def test_the_command_tells_a_bad_case_in_one_line(tmp_path):
+    run = command(written(tmp_path, changed("account.positions[0].strike", 0)), "--out", tmp_path / "out.json")
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr == "account.positions[0].strike: must be greater than 0 (got 0)\n"
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("mode", ["portfolio", "cross"])
+def test_capital_of_every_mode_is_the_contracts_own_answer(desk, name, mode):
+    outcome = assessed(desk, changed("account.mode", mode) | {"methodology": name})
+    check_result(json.loads(json.dumps(outcome.result)), {"ETH"}, 3, len(PRESETS[name]))
+    contract = outcome.result["contract"]
+    capital = contract["capital"]
+    assert capital[mode] == pytest.approx(max(0.0, contract["initial"] - contract["option_value"]), rel=1e-15)
+    assert capital["cross"] >= capital["portfolio"] > 0
+    assert capital["isolated"] >= capital["cross"]
+
+
+def test_one_deployment_serves_case_after_case(desk):
+    first = assessed(desk, GOOD).result
+    other = changed("market.ETH.spot", 1500)
+    other["market"]["DOGE"] = other["market"]["ETH"] | {"spot": 0.1, "perp_mark": 0.1}
+    other["account"]["positions"][2]["underlying"] = "DOGE"
+    assert set(assessed(desk, other).result["contract"]["greeks"]) == {"DOGE", "ETH"}
+    again = assessed(desk, GOOD).result
+    assert again["contract"] == first["contract"]
+
+
+def test_an_empty_account_needs_nothing(desk):
+    data = changed("account.positions", [])
+    data["account"]["collateral"] = []
+    result = assessed(desk, data).result
+    check_result(result, set(), 0, 33)
+    assert result["contract"]["initial"] == 0.0
+    assert result["contract"]["equity_initial"] == 10_000.0
+
+
+def test_legs_of_one_instrument_are_one(desk):
+    data = changed("account.positions", GOOD["account"]["positions"][:1] * 2)
+    assert assessed(desk, data).result["legs"] == 1
+
+
+def test_a_model_with_other_numbers_is_found_out(desk):
+    """The comparison can fail: the engine's methodology has another vol range than the model's."""
+    off = methodology.load("house")
+    object.__setattr__(off, "vol_up", 0.501)
+    deployed = desk.presets
+    desk.presets = deployed | {"house": off}
+    try:
+        found = desk.assess(parse_case(json.dumps(changed("account.collateral", [])))).disagreements
+    finally:
+        desk.presets = deployed
+    assert any(line.startswith("DISAGREEMENT: maintenance margin: contract") for line in found)
+    assert any("ETH: P&L of scenario" in line for line in found)
+
+
+def test_a_disagreement_is_loud(tmp_path, offline, monkeypatch):
+    figure = margin.Figure("maintenance margin", "USD", 1.0, 2.0, 0.1, 0.1)
+
+    def perform(jobs: list[margin.Job], *_: object) -> list[Any]:
+        return [(job, margin.Outcome({"contract": {}}, [figure])) for job in jobs]
+
+    monkeypatch.setattr(margin, "perform", perform)
+    run = offline(written(tmp_path, GOOD), "--json")
+    assert run.exit_code == 1
+    assert run.stderr.startswith("DISAGREEMENT: maintenance margin: contract 1.0, model 2.0, off by -1.000e+00 USD")
+
+
+@pytest.mark.parametrize("key", ["maintenance", "initial"])
+def test_a_requirement_below_the_models_disagrees_within_the_error_bound(desk, key):
+    outcome = assessed(desk, GOOD)
+    bounds = margin.Bounds.of(*book_of(GOOD), PRESETS["house"])
+    low = copy.deepcopy(outcome.result["contract"])
+    low[key] = outcome.result["model"][key] - 0.01 * outcome.result["error_bound"]
+    assert any(figure.disagrees for figure in margin.money(low, outcome.result["model"], bounds))
+
+
+def book_of(data: dict[str, Any]) -> tuple[Any, Any]:
+    """Book and market of a case."""
+    case = parse_case(json.dumps(data))
+    return case.book, case.market
+
+
+# ---------------------------------------------------------------------------------------------- what people read
+
+
+def test_the_table_has_units_words_and_roundings(desk):
+    data = changed("account.positions[0].size", "-3.0000004")
+    case = parse_case(json.dumps(data))
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    margin.tell(console, Path("case.json"), case, desk.assess(case), PRESETS["house"])
+    text = console.export_text()
+    assert "maintenance margin" in text and "USD per 1.00 vol" in text and "ETH per USD" in text
+    assert "Worst scenario of ETH, all legs together: -64% price, vol up, 25% of the loss counted" in text
+    assert 'Note: account.positions[0].size: rounded to 1e-6 (from "-3.0000004" to -3)' in text
+    assert "Healthy" in text and "gas" in text
+    assert all(f"capital, {mode}" in text for mode in ("isolated", "cross", "portfolio"))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "z", "g", "words"),
+    [
+        (1, 1, 0, 1, "+16% price, vol up"),
+        (-0.25, -1, 0, 1, "-4% price, vol down"),
+        (0, 0, -1, 1, "price unmoved, vol unmoved, smile tilted towards low strikes"),
+        (-100, 0, 0, 0.5, "-95% price, vol unmoved, 50% of the loss counted"),
+        (2, 0.5, 0, 1, "+32% price, vol up by 0.5 of its range"),
+    ],
+)
+def test_a_scenario_in_words(x, y, z, g, words):
+    raw = {"name": "one", "groups": [], "scenarios": [[str(v) for v in (x, y, z, g)]], "parameters": {}}
+    raw["parameters"] = {key: low for key, (low, _) in methodology.PARAMETERS.items()}
+    assert margin.in_words(methodology.parse(raw), 0, 0.16) == words
+
+
+# ---------------------------------------------------------------------------------------------- bad cases
+
+POSITION = "account.positions[0]"
+SPOT = "market.ETH.spot"
+ROW = "market.ETH.expiries[0]"
+BAD = [
+    (POSITION + ".kind", "swap", POSITION + '.kind: unknown kind "swap"'),
+    (POSITION + ".expiry", EXPIRY + 1, POSITION + ".expiry: no market data for ETH"),
+    (POSITION + ".size", "NaN", POSITION + ".size: must be a finite number"),
+    (POSITION + ".size", float("nan"), POSITION + ".size: must be a finite number"),
+    (POSITION + ".size", float("inf"), POSITION + ".size: must be a finite number"),
+    (POSITION + ".size", 0, POSITION + ".size: must not be 0"),
+    (POSITION + ".strike", 0, POSITION + ".strike: must be greater than 0"),
+    (POSITION + ".strike", DELETE, POSITION + ".strike: missing"),
+    (POSITION + ".underlying", "DOGE", POSITION + ".underlying: unknown underlying"),
+    ("account.positions", GOOD["account"]["positions"] * 43, "account.positions: must have at most 128 rows (got 129)"),
+    ("account.mode", "gross", "account.mode: unknown mode"),
+    ("account.mode", "isolated", "account.positions: an isolated account holds one position"),
+    ("account.collateral[0].asset", "GOLD", 'account.collateral[0].asset: unknown asset "GOLD"'),
+    (
+        "collateral.WETH.haircut_maintenance",
+        0.5,
+        "collateral.WETH.haircut_maintenance: must be at most haircut_initial",
+    ),
+    ("account.cash", DELETE, "account.cash: missing"),
+    ("account.cash", "1e16", "account.cash: must be at most"),
+    (SPOT, -1, "market.ETH.spot: must be at least"),
+    (ROW + ".svi.rho", 1, ROW + ".svi.rho: must be less than 1"),
+    (ROW + ".expiry", AS_OF + 10 * YEAR + 1, ROW + ".expiry: must be at most 10 years after as_of"),
+    ("market", "no-such-day", "market: no snapshot named"),
+    ("methodology", "hose", "methodology: unknown methodology"),
+    ("as_of", DELETE, "as_of: missing"),
+    ("colateral", {}, "colateral: unknown field"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), BAD)
+def test_a_bad_case_is_one_line(tmp_path, offline, path, value, message):
+    run = offline(written(tmp_path, changed(path, value)))
+    assert (run.exit_code, run.stdout) == (1, "")
+    assert run.stderr.startswith(message)
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "nul", '{"as_of": 1,}', "\x00", "[" * 10_000])
+def test_no_case_at_all_is_one_line(tmp_path, offline, text):
+    run = offline(written(tmp_path, text))
+    assert (run.exit_code, run.stdout, run.stderr.count("\n")) == (1, "", 1)
+    assert run.stderr.startswith("case: ")
+
+
+def test_sizes_that_add_up_beyond_a_position_word(tmp_path, offline):
+    perp = {"underlying": "ETH", "kind": "perp", "size": 5e12}
+    run = offline(written(tmp_path, changed("account.positions", [perp, perp])))
+    assert run.exit_code == 1
+    assert run.stderr.startswith(
+        "account.positions[1].size: sizes in one instrument must add up to at most 9000000000000"
+    )
+
+
+def test_places_for_results_that_do_not_serve(tmp_path, offline):
+    good = written(tmp_path, GOOD)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    written(folder, GOOD)
+    (tmp_path / "results" / "case.json").mkdir(parents=True)
+    for arguments, message in [
+        ((tmp_path / "none.json",), "case: "),
+        ((tmp_path / "results",), "case: no *.json in the folder"),
+        ((good, "--out", folder), "out: "),
+        ((good, "--out", good), "out: is the case file itself"),
+        ((good, "--out", tmp_path / "none" / "out.json"), "out: the folder "),
+        ((good, "--out", "/proc/out.json"), "out: "),
+        ((folder, "--out", good), "out: the folder cannot be made"),
+        ((folder, "--out", folder), "out: is the folder of the cases"),
+        ((folder, "--out", tmp_path / "results"), "out: "),
+    ]:
+        run = offline(*arguments)
+        assert (run.exit_code, run.stdout, run.stderr.count("\n")) == (1, "", 1), arguments
+        assert run.stderr.startswith(message), (arguments, run.stderr)
+    assert json.loads(good.read_text()) == GOOD
+
+
+def test_a_folder_of_bad_cases_needs_no_chain(tmp_path, offline):
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    written(folder, "{")
+    run = offline(folder, "--out", tmp_path / "out", "--json")
+    assert run.exit_code == 1
+    assert set(json.loads(run.stdout)["case.json"]) == set(json.loads((tmp_path / "out" / "case.json").read_text()))
+
+
+def test_a_choice_of_network_or_account_that_does_not_exist(tmp_path):
+    good = written(tmp_path, GOOD)
+    for arguments, message in [
+        (("--network", "nowhere:local:foundry"), "network: "),
+        (("--network", "ethereum:local:foundry", "--account", "nobody-of-this-name"), "account: "),
+        (("--network", "http://127.0.0.1:9"), "account: --account ALIAS must name who pays"),
+    ]:
+        run = CliRunner(mix_stderr=False).invoke(margin.cli, [str(good), *arguments])
+        assert (run.exit_code, run.stdout, run.stderr.count("\n")) == (1, "", 1), run.stderr
+        assert run.stderr.startswith(message)
+
+
+# ---------------------------------------------------------------------------------------------- the admissible domain
+
+
+def bounds(limits: cases.Range) -> tuple[str, str]:
+    """Least and greatest admissible number; one step inside where the bound itself is not admissible."""
+    step = limits.step if limits.step != "1e-30" else "3.2e-8"
+    low = limits.low if limits.low is not None else str(cases.Decimal(limits.above or "0") + cases.Decimal(step))
+    high = limits.high if limits.high is not None else str(cases.Decimal(limits.below or "0") - cases.Decimal(step))
+    return low, high
+
+
+def expiry(time: int, forward: object, **changes: object) -> dict[str, Any]:
+    """A row of `expiries`."""
+    svi = GOOD["market"]["ETH"]["expiries"][0]["svi"] | {"forward": forward}
+    row = {"expiry": time, "forward": forward, "rate": 0.04, "svi": svi}
+    return row | changes
+
+
+def test_the_largest_book(desk):
+    """8 underlyings of 16 expiries, 128 legs and 16 kinds of collateral, in every preset and mode."""
+    times = [AS_OF + 86_400 * 7 * (i + 1) for i in range(16)]
+    names = ["ETH", "BTC", *"ABCDEF"]
+    rows = [expiry(time, 2000) for time in times]
+    market = {name: {"spot": 2000, "confidence": 0.001, "scan_range": 0.16, "expiries": rows} for name in names}
+    kinds = itertools.cycle(["call", "put", "put"])
+    legs = [
+        {"underlying": name, "kind": next(kinds), "expiry": time, "strike": 1500 + 10 * i, "size": (-1) ** i * (1 + i)}
+        for i, (name, time) in enumerate(itertools.product(names, times))
+    ]
+    collateral = {
+        f"C{i}": {"price": 10 + i, "underlying": names[i % 8], "haircut_initial": 0.1}
+        for i in range(cases.MAX_COLLATERALS)
+    }
+    held = [{"asset": asset, "amount": 5} for asset in collateral]
+    for name, mode in itertools.product(PRESETS, ("portfolio", "cross")):
+        account = {"mode": mode, "cash": 0, "collateral": held, "positions": legs}
+        data = {"as_of": AS_OF, "methodology": name, "market": market, "collateral": collateral, "account": account}
+        result = assessed(desk, data).result
+        check_result(result, set(names), 128, len(PRESETS[name]))
+
+
+@pytest.mark.parametrize("as_of", [0, AS_OF, cases.MAX_TIME])
+def test_every_time(desk, as_of):
+    """Long expired, just expired, at expiry, in a second, in ten years: whatever fits beside `as_of`."""
+    tenors = [-as_of + 1, -as_of + 2, -YEAR, -1, 0, 1, 60, 30 * 86_400, 30 * 86_400 + 1, YEAR, cases.MAX_TENOR_SECONDS]
+    times = sorted({as_of + t for t in tenors if 1 <= as_of + t <= cases.MAX_TIME})
+    market = {"ETH": {"spot": 2000, "scan_range": 0.16, "expiries": [expiry(t, 2000 + i) for i, t in enumerate(times)]}}
+    for name in PRESETS:
+        legs = [
+            {"underlying": "ETH", "kind": kind, "expiry": time, "strike": 2000 + n, "size": (-1) ** n * (1 + i)}
+            for i, time in enumerate(times)
+            for n, kind in enumerate(("call", "put"))
+        ]
+        account = {"mode": "portfolio", "cash": 0, "positions": legs}
+        result = assessed(desk, {"as_of": as_of, "methodology": name, "market": market, "account": account}).result
+        assert result["legs"] == 2 * len(times)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("price", bounds(cases.PRICE))
+@pytest.mark.parametrize("size", [bounds(cases.SIZE)[0], bounds(cases.SIZE)[1], cases.SIZE.step])
+def test_every_size_at_every_price(desk, name, price, size):
+    """A perp, a future, options of the least and greatest strike and collateral, each alone and all together."""
+    u = {"spot": price, "scan_range": 1, "confidence": bounds(cases.SHARE)[1], "expiries": [expiry(EXPIRY, price)]}
+    strikes = [(kind, strike) for kind in ("call", "put") for strike in bounds(cases.STRIKE)]
+    legs = [{"underlying": "ETH", "kind": "perp", "size": size, "entry": bounds(cases.ENTRY)[1]}]
+    legs += [{"underlying": "ETH", "kind": "future", "expiry": EXPIRY, "size": size, "entry": 0}]
+    legs += [{"underlying": "ETH", "kind": k, "expiry": EXPIRY, "strike": K, "size": size} for k, K in strikes]
+    collateral = {"C": {"price": price, "underlying": "ETH", "haircut_initial": bounds(cases.SHARE)[1]}}
+    held = [{"asset": "C", "amount": bounds(cases.AMOUNT)[1]}]
+    books = [([leg], []) for leg in legs] + [([], held), (legs, held)]
+    for (positions, holdings), mode, cash in zip(
+        books, itertools.cycle(["portfolio", "cross"]), itertools.cycle(bounds(cases.CASH)), strict=False
+    ):
+        account = {"mode": mode, "cash": cash, "collateral": holdings, "positions": positions}
+        data = {"as_of": AS_OF, "methodology": name, "market": {"ETH": u}, "collateral": collateral, "account": account}
+        assessed(desk, data)
