@@ -101,8 +101,9 @@ def _move(owner: address, to: address, amount: uint256) -> bool:
     self._call_back()
     if self.says_false:
         return False
-    self._shares[owner] -= amount + self.surcharge
-    self._shares[to] += amount * (10_000 - self.fee_bps) // 10_000
+    shares: uint256 = amount * 10_000 // (10_000 - self._shrunk_bps)
+    self._shares[owner] -= shares + self.surcharge
+    self._shares[to] += shares * (10_000 - self.fee_bps) // 10_000
     return True
 
 

@@ -130,7 +130,7 @@ def size_of(word: int) -> int:
 # --------------------------------------------------------------------------------------------------------------- world
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """The protocol, its users, and the accounts that three of them start with."""
 
@@ -210,12 +210,12 @@ class World:
         amount = min(self.freedom(account), self.house.cash(account)) // 10**12
         self.house.withdraw(account, QUOTE, amount, self.user(account), sender=self.user(account))
 
-    def list_kind(self, token: Any, price: int | None = WAD, underlying: int = 0, cap: int = 10**24) -> tuple[int, Any]:
-        """List a token with haircuts of 10% and 5%; its kind, and its price source unless that is the spot."""
+    def list_kind(self, token: Any, price: int | None = WAD, underlying: int = 0) -> tuple[int, Any]:
+        """List a token with haircuts of 10% and 5%, a million at most; its kind, and its price source if not the spot."""
         source = None if price is None else self.owner.deploy(self.contracts.PriceSource, price)
-        self.house.list_collateral(
-            token, underlying, source or EMPTY, WAD // 10, WAD // 20, cap, sender=self.owner
-        )
+        cap = 10 ** (6 + token.decimals())
+        terms = (token, underlying, source or EMPTY, WAD // 10, WAD // 20, cap)
+        self.house.list_collateral(*terms, sender=self.owner)
         return self.house.collateral_count(), source
 
     # ------------------------------------------------------------------------------------------------------- trades
