@@ -19,10 +19,10 @@ reverts: public(bool)
 _shares: HashMap[address, uint256]
 _shrunk_bps: uint256
 
-# What it calls while it moves, and what came of it: 0 for success, else 1 + the length of the answer.
+# What it calls while it moves, and what came of it.
 _target: address
 _calls: DynArray[Bytes[MAX_PAYLOAD], MAX_CALLS]
-outcomes: public(DynArray[uint256, MAX_CALLS])
+_outcomes: DynArray[uint256, MAX_CALLS]
 
 
 @deploy
@@ -58,6 +58,13 @@ def set_calls(target: address, calls: DynArray[Bytes[MAX_PAYLOAD], MAX_CALLS]):
     """@notice What to call, in the middle of the next transfers."""
     self._target = target
     self._calls = calls
+
+
+@external
+@view
+def outcomes() -> DynArray[uint256, MAX_CALLS]:
+    """@return For each call of the last transfer 0 where it succeeded, else 1 + the length of its answer."""
+    return self._outcomes
 
 
 @external
@@ -112,12 +119,12 @@ def _call_back():
     calls: DynArray[Bytes[MAX_PAYLOAD], MAX_CALLS] = self._calls
     if len(calls) == 0:
         return
-    self.outcomes = []
+    self._outcomes = []
     for payload: Bytes[MAX_PAYLOAD] in calls:
         success: bool = False
         answer: Bytes[MAX_PAYLOAD] = b""
         success, answer = raw_call(self._target, payload, max_outsize=MAX_PAYLOAD, revert_on_failure=False)
         if success:
-            self.outcomes.append(0)
+            self._outcomes.append(0)
         else:
-            self.outcomes.append(1 + len(answer))
+            self._outcomes.append(1 + len(answer))

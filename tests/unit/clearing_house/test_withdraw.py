@@ -62,7 +62,9 @@ def test_tokens_sent_raw_cannot_be_withdrawn(world: World) -> None:
     """INV-03."""
     account = world.open(world.taker)
     world.quote.mint(world.house, usd(100), sender=world.stranger)
-    assert world.tries(world.house.withdraw, account, QUOTE, 1, world.taker, sender=world.taker) == "custody: not enough"
+    assert (
+        world.tries(world.house.withdraw, account, QUOTE, 1, world.taker, sender=world.taker) == "custody: not enough"
+    )
 
 
 def test_who_owes_cash_withdraws_none(world: World) -> None:
@@ -71,7 +73,9 @@ def test_who_owes_cash_withdraws_none(world: World) -> None:
     world.trade(account, world.making, world.marked(call(world.month, 2000, 10)))
     assert world.house.cash(account) < 0
     assert world.freedom(account) > 0
-    assert world.tries(world.house.withdraw, account, QUOTE, 1, world.taker, sender=world.taker) == "custody: not enough"
+    assert (
+        world.tries(world.house.withdraw, account, QUOTE, 1, world.taker, sender=world.taker) == "custody: not enough"
+    )
 
 
 def test_unrealised_profit_is_not_cash(world: World) -> None:
@@ -133,7 +137,10 @@ def test_nobody_else_withdraws(world: World, user: str) -> None:
 
 
 def test_an_unknown_kind_is_refused(world: World) -> None:
-    assert world.tries(world.house.withdraw, world.taking, 9, 0, world.taker, sender=world.taker) == "custody: unknown kind"
+    assert (
+        world.tries(world.house.withdraw, world.taking, 9, 0, world.taker, sender=world.taker)
+        == "custody: unknown kind"
+    )
 
 
 @pytest.mark.parametrize(
