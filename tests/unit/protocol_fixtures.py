@@ -211,7 +211,7 @@ class World:
         self.house.withdraw(account, QUOTE, amount, self.user(account), sender=self.user(account))
 
     def list_kind(self, token: Any, price: int | None = WAD, underlying: int = 0) -> tuple[int, Any]:
-        """List a token with haircuts of 10% and 5%, a million at most; its kind, and its price source if not the spot."""
+        """List a token with haircuts of 10% and 5%, up to a million; its kind, and its price source if not spot."""
         source = None if price is None else self.owner.deploy(self.contracts.PriceSource, price)
         cap = 10 ** (6 + token.decimals())
         terms = (token, underlying, source or EMPTY, WAD // 10, WAD // 20, cap)

@@ -191,7 +191,7 @@ def test_a_dismissed_guardian_pauses_nothing(stage: Stage) -> None:
     assert world.tries(world.house.set_paused, RISK, sender=world.heir) is None
 
 
-# ---------------------------------------------------------------------------------------- INV-05: which of them can harm
+# --------------------------------------------------------------------------------------- INV-05: which of them can harm
 
 # What lowers an account's equity or raises its risk: an attempt by its owner, and the check that ends it.
 HARMFUL: dict[str, tuple[Callable[[Stage, int], tuple[Any, ...]], str]] = {

@@ -83,15 +83,9 @@ def test_dust_between_ones_own_accounts_is_worth_nothing(world: World, seed: int
         done += count
     assert wealth(world, one, two) == before
     # Close whatever is left: realised profit and premium add nothing either.
+    fields = ((248, 8), (216, 32), (152, 64), (144, 8))
     legs = [
-        (
-            word >> 248,
-            (word >> 216) & (2**32 - 1),
-            (word >> 152) & (2**64 - 1),
-            (word >> 144) & 255,
-            -size_of(word),
-            10**9,
-        )
+        (*((word >> shift) & (2**bits - 1) for shift, bits in fields), -size_of(word), 10**9)
         for word in world.house.book(one)
     ]
     world.trade(one, two, *legs)

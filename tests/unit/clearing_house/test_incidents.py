@@ -1,7 +1,7 @@
 """Incidents of others that became requirements: one claim for each that applies to what exists.
 
-Where a whole file answers for one, it is named: Curve and Sharwa `test_reentry`, Perpetual `test_access`, Balancer, yETH
-and KyberSwap `test_dust`, replayed and malleable signatures `exchange/test_agree`, stETH `test_list_collateral`.
+Where a whole file answers for one, it is named: Curve and Sharwa `test_reentry`, Perpetual `test_access`, Balancer,
+yETH and KyberSwap `test_dust`, replayed and malleable signatures `exchange/test_agree`, stETH `test_list_collateral`.
 """
 
 from __future__ import annotations

@@ -82,12 +82,14 @@ def test_nothing_is_answered_in_the_middle_of_a_transfer(world: World, hostile: 
 def test_at_any_other_time_each_is_answered(world: World, hostile: Any) -> None:
     """Else the test above would prove nothing."""
     token, _, account = hostile
+    silent = []
     for name, payload in payloads(world.house, account, token.address).items():
         transaction = {"to": world.house.address, "from": token.address, "data": "0x" + payload.hex(), "gas": 10**7}
         try:
             world.ape_chain.provider.web3.eth.call(transaction)
         except ContractLogicError as error:
-            assert reason(error), name
+            silent += [name] if reason(error) == "" else []
+    assert silent == []
 
 
 @pytest.mark.parametrize("name", ["exchange", "liquidation"])

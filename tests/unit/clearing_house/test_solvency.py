@@ -65,8 +65,8 @@ def test_an_option_is_closed_at_its_mark(world: World) -> None:
     world.move(1.02)
     assert world.freedom(account) < 0 < world.health(account)
     back = world.marked(call(world.month, 2000, 10))
-    # A part so small that the rest still lacks initial margin, 1e-5 USD a unit above the mark: more than the price error
-    # of 1e-9 F that the account gets rid of.
+    # A part so small that the rest still lacks initial margin, 1e-5 USD a unit above the mark: more than the price
+    # error of 1e-9 F that the account gets rid of.
     assert world.try_trade(account, world.making, (*back[:4], 10**5, back[5] + 10**4)) == REFUSED
     world.trade(account, world.making, back)
     assert world.house.book(account) == []

@@ -258,8 +258,8 @@ def test_the_largest_slice_restores_initial_margin(world: World, seed: int) -> N
 
     after = world.figures(account)
     if limit < WAD:
-        # Back at initial margin: no lower but for rounding, and no higher than a book whose liquidation cost, which falls
-        # faster than in proportion, and whose minimum slice allow.
+        # Back at initial margin: no lower but for rounding, and little higher, as the liquidation cost falls faster than
+        # in proportion (M-12); more only by the minimum slice.
         assert world.freedom(account) >= -ROUNDING_WAD
         if limit > WAD // 10:
             assert world.freedom(account) <= ROUNDING_WAD + before.initial // 100
