@@ -1,0 +1,196 @@
+"""Incidents of others that became requirements: one claim for each that applies to what exists.
+
+Where a whole file answers for one, it is named: Curve and Sharwa `test_reentry`, Perpetual `test_access`, Balancer,
+yETH and KyberSwap `test_dust`, replayed and malleable signatures `exchange/test_agree`, stETH `test_list_collateral`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.protocol_fixtures import (
+    BTC,
+    ETH,
+    NO_LIMITS,
+    QUOTE,
+    TRANSFER,
+    WAD,
+    WETH,
+    WITHDRAW,
+    World,
+    action,
+    call,
+    future,
+    moved,
+    perp,
+    put,
+    usd,
+)
+
+MARGIN = "solvency: margin"
+
+
+def leveraged(world: World) -> int:
+    """An account with initial margin to the unit."""
+    account = world.open(world.taker, usd=20_000)
+    world.trade(account, world.making, perp(10), put(world.month, 1900, -5, 80))
+    world.drain(account)
+    return account
+
+
+def test_euler_2023_nobody_gives_away_what_keeps_the_account_healthy(world: World) -> None:
+    """INV-04, INV-09: no donation, to anybody, by any route, and so no discounted sale to a friend."""
+    account = leveraged(world)
+    other = world.open(world.taker)
+    gifts = [
+        action(WITHDRAW, account, amount=usd(1), recipient=world.stranger),
+        action(TRANSFER, account, counterparty=other, amount=usd(1)),
+        world.trade_action(account, other, call(world.week, 9_000, 0.01, 1_000)),
+        world.trade_action(account, other, perp(0.000001, 10**6)),
+        world.trade_action(account, world.making, perp(-1, 1_000)),
+    ]
+    for gift in gifts:
+        assert world.tries(world.house.execute, [gift], sender=world.taker) == MARGIN
+    bid = (world.liquidation.liquidate, account, world.bidding, WAD, *NO_LIMITS)
+    assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy or stale"
+
+
+def test_platypus_2023_every_exit_runs_the_full_check(world: World) -> None:
+    """INV-05: debt and collateral are seen together, whichever of the two moves."""
+    account = world.open(world.taker, ether=10)
+    world.trade(account, world.making, world.marked(call(world.month, 2000, 20)))
+    assert world.house.cash(account) < 0
+    free = world.freedom(account)
+    most = free * 100 // 98 // 2000
+    exits = [
+        action(WITHDRAW, account, collateral=WETH, amount=most * 3 // 2, recipient=world.taker),
+        action(TRANSFER, account, counterparty=world.open(world.taker), collateral=WETH, amount=most * 3 // 2),
+    ]
+    for way in exits:
+        assert world.tries(world.house.execute, [way], sender=world.taker) == MARGIN
+
+
+def test_harvest_and_cream_a_donation_moves_no_value(world: World) -> None:
+    """INV-03: what is sent to the vault, of any token, is in nobody's equity."""
+    account = leveraged(world)
+    before = world.figures(account)
+    for token in (world.quote, world.weth):
+        token.mint(world.house, 10**24, sender=world.stranger)
+    assert world.figures(account) == before
+
+
+@pytest.mark.parametrize("price", [0, 999, 10**21 + 1, 2**256 - 1])
+def test_luna_2022_a_price_out_of_bounds_is_not_taken(world: World, price: int) -> None:
+    """INV-13: not of spot, nor of a perpetual; negative ones do not exist in the ABI."""
+    account = world.open(world.taker, usd=20_000)
+    world.trade(account, world.making, perp(10))
+    before = world.figures(account)
+    world.wait(1)
+    fair = 2000 * 10**9
+    for spot, mark in ((price, fair), (fair, price)):
+        update = (ETH, world.now, spot, mark, 10**9, 16 * 10**10, [])
+        assert world.tries(world.protocol.market_data.publish, update, sender=world.owner) == "market: price"
+    assert world.figures(account) == before
+
+
+def test_luna_2022_a_feed_that_stops_stops_what_raises_risk(world: World) -> None:
+    """INV-13: no price is better than a wrong one, however much collateral is brought."""
+    account = leveraged(world)
+    world.go_stale()
+    world.give(world.quote, world.taker, usd(100_000))
+    world.house.deposit(account, QUOTE, usd(100_000), sender=world.taker)
+    assert world.tries(world.house.withdraw, account, QUOTE, 1, world.taker, sender=world.taker) == MARGIN
+    assert world.try_trade(account, world.making, perp(1)) == MARGIN
+
+
+def test_luna_2022_a_price_does_not_go_back_in_time(world: World) -> None:
+    """INV-13: not to an older one, nor ahead of the block."""
+    market = moved(world.markets[ETH], 2.0)
+    for shift in (-1, 0, 10):
+        update = (ETH, world.now + shift, int(market.spot * 1e9), int(market.spot * 1e9), 0, 16 * 10**10, [])
+        answer = world.tries(world.protocol.market_data.publish, update, sender=world.owner)
+        assert answer == ("market: timestamp ahead" if shift > 0 else "market: timestamp not newer")
+
+
+def test_moonwell_2026_collateral_without_its_market_is_worth_nothing_new(world: World) -> None:
+    """INV-13: one of two feeds that a value stands on is missing."""
+    token = world.owner.deploy(world.contracts.Token, "Staked", "STK", 18)
+    kind, source = world.list_kind(token, 2_400 * WAD, ETH)
+    account = world.open(world.taker)
+    world.give(token, world.taker, 10 * WAD)
+    world.house.deposit(account, kind, 10 * WAD, sender=world.taker)
+    assert world.try_trade(account, world.making, perp(1)) is None
+    source.set_price(2_400 * WAD, False, sender=world.owner)
+    assert not world.figures(account).fresh
+    assert world.try_trade(account, world.making, perp(1)) == MARGIN
+
+
+def test_maker_2020_what_nobody_bids_for_stays_where_it_is(world: World) -> None:
+    """12 March: no price falls by itself. An account with net value is never sold for less than the discount."""
+    account = world.open(world.taker, usd=4_500)
+    world.trade(account, world.making, perp(10))
+    world.move(0.85)
+    world.wait(3_000)
+    limit = world.liquidation.largest_slice(account)
+    receipt = world.liquidation.liquidate(account, world.bidding, WAD, *NO_LIMITS, sender=world.bidder)
+    sale = receipt.events.filter(world.house.Liquidated)[0]
+    assert sale.price * WAD >= sale.slice_value * (WAD - world.liquidation.discount())
+    assert limit < WAD
+
+
+def test_derive_nobody_puts_dust_into_a_bidders_account(world: World) -> None:
+    """INV-11: no legs, no collateral, no cash, without the consent of its side."""
+    bidder = world.bidding
+    legs = [call(world.month, 2000, 0.000001, 1)]
+    assert (
+        world.tries(world.house.trade, world.taking, bidder, legs, 1, 2**64, b"", sender=world.taker)
+        == "exchange: not approved"
+    )
+    assert world.tries(world.house.deposit, bidder, QUOTE, 1, sender=world.taker) == "accounts: not authorised"
+    transfer = (world.house.transfer, world.taking, bidder, QUOTE, 1)
+    assert world.tries(*transfer, sender=world.taker) == "accounts: not authorised"
+
+
+def test_derive_a_bid_without_cash_prints_none(world: World) -> None:
+    """INV-02: what is paid is owed, and what is owed has margin."""
+    account = world.open(world.taker, ether=3)
+    world.trade(account, world.making, perp(5))
+    world.move(0.7)
+    poor, rich = world.open(world.bidder), world.open(world.bidder, ether=50)
+    bid = (world.liquidation.liquidate, account)
+    assert world.tries(*bid, poor, WAD, *NO_LIMITS, sender=world.bidder) == "liquidation: bidder's margin"
+    world.liquidation.liquidate(account, rich, WAD, *NO_LIMITS, sender=world.bidder)
+    world.check_ledger()
+
+
+def test_derive_changing_the_rules_of_an_account_runs_the_check(world: World) -> None:
+    """INV-05."""
+    account = world.open(world.taker, usd=20_000)
+    world.trade(account, world.making, perp(10), future(world.week, -10))
+    world.drain(account)
+    assert world.tries(world.house.set_mode, account, 1, sender=world.taker) == MARGIN
+
+
+def test_arcadia_2023_no_setter_but_that_of_the_engine_touches_an_account(world: World) -> None:
+    """INV-14: caps, terms of liquidation and pauses change nobody's health."""
+    account = leveraged(world)
+    before = world.figures(account)
+    world.house.set_cap(QUOTE, 0, sender=world.owner)
+    world.house.set_cap(WETH, 0, sender=world.owner)
+    world.house.set_paused(3, sender=world.owner)
+    world.liquidation.set_terms(WAD // 5, WAD, sender=world.owner)
+    assert world.figures(account) == before
+    assert world.liquidation.largest_slice(account) == 0
+
+
+@pytest.mark.parametrize("power", [1, 3])
+def test_futureswap_2026_ten_times_the_size_is_ten_times_the_money(world: World, power: int) -> None:
+    """Units: premium and cost are homogeneous in sizes, to the wei."""
+    small = [call(world.month, 2100, 0.001, 91.5), perp(-0.001, 1999.75), perp(0.0002, 70_001.5, BTC)]
+    large = [(*leg[:4], leg[4] * 10**power, leg[5]) for leg in small]
+    rows = []
+    for package in (small, large):
+        account = world.open(world.taker, usd=100_000)
+        world.trade(account, world.making, *package)
+        rows.append((world.house.cash(account) - 100_000 * WAD, world.house.cost(account)))
+    assert rows[1] == tuple(value * 10**power for value in rows[0])

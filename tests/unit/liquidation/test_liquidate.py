@@ -1,0 +1,460 @@
+"""Liquidation: a slice of everything, for its measured value less a discount, to a bidder with margin."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from tests.unit.protocol_fixtures import (
+    BTC,
+    CROSS,
+    DAY,
+    ETH,
+    ISOLATED,
+    LIQUIDATION,
+    NO_LIMITS,
+    QUOTE,
+    RISK,
+    SPOT,
+    TRANSACTION_GAS_LIMIT,
+    WAD,
+    WETH,
+    Leg,
+    World,
+    call,
+    flat_market,
+    future,
+    moved,
+    perp,
+    put,
+)
+
+# Equity and requirement of 128 legs, their sizes cut to 1e-6 units: less than a dollar at these prices and sizes.
+ROUNDING_WAD = WAD
+
+
+def distressed(world: World, factor: float = 0.85, deposited: float = 4_500, mode: int = 2) -> int:
+    """Long ten perpetuals entered at 2,000, whose price falls."""
+    account = world.open(world.taker, usd=deposited, mode=mode)
+    world.trade(account, world.making, perp(10))
+    world.move(factor)
+    assert world.health(account) < 0
+    return account
+
+
+def bid(world: World, account: int, bidder: int = 0, fraction: int = WAD, **limits: int) -> tuple[Any, ...]:
+    """Arguments of `liquidate`, without limits but for those named."""
+    minimum, max_price, deadline = NO_LIMITS
+    limits = {"minimum": minimum, "max_price": max_price, "deadline": deadline} | limits
+    return (account, bidder or world.bidding, fraction, *limits.values())
+
+
+def answer(world: World, *arguments: Any) -> str | None:
+    """Why a bid of the bidder is refused."""
+    return world.tries(world.liquidation.liquidate, *arguments, sender=world.bidder)
+
+
+# ------------------------------------------------------------------------------------------------------ what is refused
+
+
+def test_a_healthy_account_is_not_sold(world: World) -> None:
+    account = world.open(world.taker, usd=4_500)
+    world.trade(account, world.making, perp(10))
+    for factor in (1.0, 0.96):
+        world.move(factor)
+        assert answer(world, *bid(world, account)) == "liquidation: healthy or stale"
+
+
+def test_nothing_is_sold_on_stale_data(world: World) -> None:
+    """INV-13."""
+    account = distressed(world)
+    world.go_stale()
+    assert answer(world, *bid(world, account)) == "liquidation: healthy or stale"
+
+
+def test_a_stale_underlying_of_the_bidder_is_enough(world: World) -> None:
+    """INV-13."""
+    world.trade(world.bidding, world.making, perp(0.1, 70_000, BTC))
+    account = distressed(world)
+    world.go_stale()
+    world.move(0.85)
+    assert answer(world, *bid(world, account)) == "liquidation: bidder's margin"
+
+
+def test_nobody_buys_an_account_of_their_own(world: World) -> None:
+    account = distressed(world)
+    other = world.open(world.taker, usd=100_000)
+    arguments = bid(world, account, other)
+    assert world.tries(world.liquidation.liquidate, *arguments, sender=world.taker) == "liquidation: own account"
+
+
+def test_only_the_bidders_side_bids(world: World) -> None:
+    account = distressed(world)
+    for user in (world.stranger, world.owner, world.taker):
+        reason = world.tries(world.liquidation.liquidate, *bid(world, account), sender=user)
+        assert reason == "accounts: not authorised"
+    world.house.set_operator(world.bidding, world.operator, 2**64, sender=world.bidder)
+    assert world.tries(world.liquidation.liquidate, *bid(world, account), sender=world.operator) is None
+
+
+def test_a_bid_ends_at_its_deadline(world: World) -> None:
+    account = distressed(world)
+    assert answer(world, *bid(world, account, deadline=world.now)) is None
+    assert answer(world, *bid(world, account, deadline=world.now - 1)) == "liquidation: deadline"
+
+
+def test_a_bid_has_a_minimum_and_a_highest_price(world: World) -> None:
+    account = distressed(world)
+    limit = world.liquidation.largest_slice(account)
+    assert answer(world, *bid(world, account, minimum=limit)) is None
+    assert answer(world, *bid(world, account, minimum=limit + 1)) == "liquidation: below minimum"
+    with world.ape_chain.isolate():
+        receipt = world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+        price = receipt.events.filter(world.house.Liquidated)[0].price
+    assert answer(world, *bid(world, account, max_price=price)) is None
+    assert answer(world, *bid(world, account, max_price=price - 1)) == "liquidation: price"
+
+
+def test_slices_are_not_too_small(world: World) -> None:
+    account = distressed(world)
+    assert answer(world, *bid(world, account, fraction=WAD // 10)) is None
+    assert answer(world, *bid(world, account, fraction=WAD // 10 - 1)) == "liquidation: slice too small"
+
+
+def test_a_bidder_without_margin_is_refused(world: World) -> None:
+    """A bid without cash prints none: what the bidder owes, its margin must carry."""
+    account = distressed(world)
+    poor = world.open(world.bidder, usd=100)
+    assert answer(world, *bid(world, account, poor)) == "liquidation: bidder's margin"
+
+
+def test_a_bidder_without_room_is_refused(world: World) -> None:
+    account = distressed(world)
+    isolated = world.open(world.bidder, usd=1_000_000, mode=ISOLATED)
+    world.trade(isolated, world.making, future(world.week, 1))
+    assert answer(world, *bid(world, account, isolated)) == "positions: isolated"
+    for u in range(10, 18):
+        world.publish(u, flat_market(100.0, world.start, days=()))
+    for u in SPOT:
+        world.move(0.85 if u == ETH else 1.0, u)
+    full, other = world.open(world.bidder, usd=1_000_000), world.open(world.bidder, usd=1_000_000)
+    world.trade(full, other, *(perp(1, 100, u) for u in range(10, 18)))
+    assert answer(world, *bid(world, account, full)) == "positions: underlyings"
+
+
+def test_a_bidder_with_too_many_legs_is_refused(world: World) -> None:
+    account = distressed(world)
+    full, other = world.open(world.bidder, usd=1_000_000), world.open(world.bidder, usd=1_000_000)
+    for at in range(0, 128, 16):
+        world.trade(full, other, *(call(world.month, 1000 + 16 * i, 0.01, 10) for i in range(at, at + 16)))
+    assert answer(world, *bid(world, account, full)) == "positions: too many legs"
+
+
+def test_a_pause_stops_liquidations_and_a_pause_of_risk_does_not(world: World) -> None:
+    account = distressed(world)
+    world.house.set_paused(LIQUIDATION, sender=world.guardian)
+    assert answer(world, *bid(world, account)) == "liquidation: paused"
+    world.house.set_paused(RISK, sender=world.owner)
+    assert answer(world, *bid(world, account)) is None
+
+
+# ------------------------------------------------------------------------------------------------------- what is sold
+
+
+def test_more_than_the_largest_slice_is_not_taken(world: World) -> None:
+    account = distressed(world)
+    limit = world.liquidation.largest_slice(account)
+    receipt = world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+    event = receipt.events.filter(world.house.Liquidated)[0]
+    assert limit < WAD and event.fraction == limit
+    assert world.sizes(account) == {ETH << 104: 10_000_000 - 10_000_000 * limit // WAD}
+    world.check_ledger()
+
+
+def test_a_slice_is_a_part_of_everything(world: World) -> None:
+    """Legs, collateral, cash and cost in proportion; amounts cut towards zero."""
+    account = world.open(world.taker, usd=3_001, ether=1)
+    world.trade(
+        account, world.making, perp(10), world.marked(call(world.month, 2200, -3)), future(world.week, 0.000003)
+    )
+    world.move(0.8)
+    before = world.state(account)[0]
+    sizes = world.sizes(account)
+    f = WAD // 4
+    receipt = world.liquidation.liquidate(*bid(world, account, fraction=f), sender=world.bidder)
+    price = receipt.events.filter(world.house.Liquidated)[0].price
+    after = world.state(account)[0]
+    # A quarter of three millionths is nothing, so that leg goes whole.
+    taken = {name: size // 4 if size > 0 else -(-size // 4) for name, size in sizes.items()}
+    taken = {name: part or sizes[name] for name, part in taken.items()}
+    assert world.sizes(account) == {n: s - taken[n] for n, s in sizes.items() if s != taken[n]}
+    assert world.sizes(world.bidding) == taken
+    assert after[3][0] == before[3][0] - before[3][0] // 4
+    assert before[1] - after[1] == before[1] // 4 - price
+    assert before[2] - after[2] == before[2] // 4
+    world.check_ledger()
+
+
+def test_the_bidder_pays_the_measured_value_less_the_discount(world: World) -> None:
+    """No rounding is a gift: price = (NV before - NV after) (1 - d), up."""
+    account = world.open(world.taker, usd=4_600)
+    world.trade(account, world.making, perp(9.999999), future(world.week, 0.000009, 1999.123))
+    world.move(0.85)
+    before = world.figures(account).net_value
+    mine = world.figures(world.bidding).net_value
+    receipt = world.liquidation.liquidate(*bid(world, account, fraction=WAD // 3), sender=world.bidder)
+    event = receipt.events.filter(world.house.Liquidated)[0]
+    value = before - (world.figures(account).net_value - event.price)
+    assert event.slice_value == value
+    assert event.price == -(-value * 95 // 100)
+    # The bidder's gain is the discount, but for the wei by which each of its equity's figures is rounded.
+    assert abs(world.figures(world.bidding).net_value - mine - (value - event.price)) <= 10**5
+    world.check_ledger()
+
+
+def random_book(world: World, seed: int) -> list[Leg]:
+    """A dozen legs of both underlyings, mostly short options."""
+    rng = random.Random(seed)
+    legs: dict[Any, Leg] = {}
+    for _ in range(12):
+        u = rng.choice([ETH, ETH, BTC])
+        unit = SPOT[ETH] / SPOT[u]
+        size = round(rng.uniform(-3, 1.5) * unit, 6)
+        expiry = rng.choice([world.week, world.month, world.quarter])
+        strike = round(SPOT[u] * rng.uniform(0.7, 1.4), 2)
+        kind = rng.choice(["call", "put", "future", "perp"])
+        leg = {
+            "call": lambda: world.marked(call(expiry, strike, size, 0, u)),  # noqa: B023
+            "put": lambda: world.marked(put(expiry, strike, size, 0, u)),  # noqa: B023
+            "future": lambda: future(expiry, size, SPOT[u], u),  # noqa: B023
+            "perp": lambda: perp(size, SPOT[u], u),  # noqa: B023
+        }[kind]()
+        legs[leg[:4]] = leg
+    return list(legs.values())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3, 4, 5, 6, 7, 8])
+def test_the_largest_slice_restores_initial_margin(world: World, seed: int) -> None:
+    """Decision 8, INV-01, INV-02, INV-09, over random books with and without collateral and offsets."""
+    mode = CROSS if seed % 4 == 3 else 2
+    account = world.open(world.taker, usd=60_000, ether=seed % 3, mode=mode)
+    world.trade(account, world.making, *random_book(world, seed))
+    world.drain(account)
+    for percent in (-6, 6, -12, 12, -20, 20, -30, 30):
+        for u in SPOT:
+            world.move(1 + percent / 100, u)
+        if world.health(account) < 0:
+            break
+    before = world.figures(account)
+    health = world.health(account)
+    total = before.net_value + world.figures(world.bidding).net_value
+    limit = world.liquidation.largest_slice(account)
+    assert health < 0 < limit <= WAD
+    if before.net_value >= 100 * WAD:
+        assert limit < WAD
+    world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+
+    after = world.figures(account)
+    if limit < WAD:
+        # Back at initial margin: no lower but for rounding, and little higher, as the liquidation cost falls faster than
+        # in proportion (M-12); more only by the minimum slice.
+        assert world.freedom(account) >= -ROUNDING_WAD
+        if limit > WAD // 10:
+            assert world.freedom(account) <= ROUNDING_WAD + before.initial // 100
+    else:
+        assert world.house.book(account) == []
+    assert world.health(account) >= health, "INV-09"
+    assert after.equity_maintenance >= after.maintenance or limit < WAD
+    notional = sum(abs(leg[4]) for leg in random_book(world, seed)) * 200_000 * 10**12 // 5 // 10**9
+    assert abs(after.net_value + world.figures(world.bidding).net_value - total) <= notional, "INV-12"
+    world.check_ledger()
+
+
+def test_an_account_without_net_value_goes_whole_for_nothing(world: World) -> None:
+    account = distressed(world, 0.5)
+    assert world.figures(account).net_value < 0
+    debt = world.figures(account).net_value
+    mine = world.figures(world.bidding).net_value
+    receipt = world.liquidation.liquidate(*bid(world, account, fraction=WAD), sender=world.bidder)
+    event = receipt.events.filter(world.house.Liquidated)[0]
+    assert (event.fraction, event.price) == (WAD, 0)
+    assert world.state(account) == [([], 0, 0, [0], 2)]
+    assert world.figures(world.bidding).net_value == mine + debt
+    world.check_ledger()
+
+
+def test_a_liquidated_account_is_not_sold_again(world: World) -> None:
+    """INV-09: nothing beyond the slice rule."""
+    account = distressed(world)
+    world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+    assert world.health(account) > 0
+    assert answer(world, *bid(world, account)) == "liquidation: healthy or stale"
+
+
+def test_small_bids_one_after_the_other_take_no_more_than_one(world: World) -> None:
+    """INV-09: each is measured against what is left."""
+    account = distressed(world)
+    with world.ape_chain.isolate():
+        world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+        once = world.figures(account)
+    for _ in range(9):
+        if world.health(account) >= 0:
+            break
+        health = world.health(account)
+        world.liquidation.liquidate(*bid(world, account, fraction=WAD // 10), sender=world.bidder)
+        assert world.health(account) >= health
+    assert world.health(account) >= 0
+    # It ends once the account is healthy, before it has initial margin.
+    assert world.figures(account).maintenance >= once.maintenance
+
+
+def test_collateral_is_sold_with_the_rest(world: World) -> None:
+    account = world.open(world.taker, ether=3)
+    world.trade(account, world.making, perp(5))
+    world.move(0.7)
+    assert world.health(account) < 0
+    limit = world.liquidation.largest_slice(account)
+    world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+    assert world.house.balance_of(world.bidding, WETH) == 3 * WAD * limit // WAD
+    world.check_ledger()
+
+
+def test_selling_oneself_to_a_friend_profits_nobody(world: World) -> None:
+    """INV-09: what one side loses by the discount the other gains, and no more."""
+    account = distressed(world)
+    friend = world.open(world.stranger, usd=50_000)
+    before = sum(world.figures(a).net_value for a in (account, friend))
+    world.liquidation.liquidate(*bid(world, account, friend), sender=world.stranger)
+    after = sum(world.figures(a).net_value for a in (account, friend))
+    # Equity of each account is rounded down by less than 1e-14 USD.
+    assert abs(after - before) <= 2 * 10**4
+
+
+# ------------------------------------------------------------------------------------- what must not stop a liquidation
+
+
+def mixed_strikes(world: World, sign: int) -> list[Leg]:
+    """Eleven millionths of a deep put against eleven legs of a millionth: balanced, unless one side is cut."""
+    legs = [
+        put(world.month, 1e12, sign * 0.000011),
+        *(put(world.month, 1e12 + i, -sign * 0.000001) for i in range(1, 12)),
+    ]
+    return [world.marked(leg) for leg in legs]
+
+
+def account_with_deep_puts(world: World, sign: int) -> int | None:
+    """An unhealthy account that holds them beside its perpetuals; None where such legs cannot be had."""
+    account, other = world.open(world.taker, usd=10_000), world.open(world.taker, usd=10_000)
+    legs = mixed_strikes(world, sign)
+    if world.try_trade(account, other, *legs) is not None:
+        return None
+    world.trade(account, other, *legs)
+    world.trade(account, world.making, perp(20))
+    world.move(0.85)
+    assert world.health(account) < 0
+    return account
+
+
+def test_the_rounding_of_slices_stops_no_liquidation(world: World) -> None:
+    """INV-09, INV-11. Taken whole are eleven puts of a millionth, of the put against them a part: the account loses."""
+    account = account_with_deep_puts(world, -1)
+    if account is None:
+        return
+    rich = world.open(world.bidder, usd=500e6)
+    limit = world.liquidation.largest_slice(account)
+    tried = [min(limit, WAD * percent // 100) for percent in (10, 15, 20, 30, 100)]
+    assert None in [answer(world, *bid(world, account, rich, fraction)) for fraction in tried]
+
+
+def test_the_rounding_of_slices_robs_no_bidder(world: World) -> None:
+    """INV-09. The other way round it is the bidder who loses, seven million dollars, at a price of zero."""
+    account = account_with_deep_puts(world, 1)
+    if account is None:
+        return
+    rich = world.open(world.bidder, usd=500e6)
+    before = world.figures(rich).net_value
+    if answer(world, *bid(world, account, rich)) is None:
+        world.liquidation.liquidate(*bid(world, account, rich), sender=world.bidder)
+    assert world.figures(rich).net_value >= before - ROUNDING_WAD
+
+
+def test_a_bid_for_something_of_value_takes_no_debt(world: World) -> None:
+    """The price falls while the bid is on its way: a limit to what is paid must bound what is lost too."""
+    account = distressed(world, 0.85)
+    arguments = bid(world, account, max_price=10_000 * WAD)
+    assert answer(world, *arguments) is None
+    world.move(0.5)
+    before = world.figures(world.bidding).net_value
+    if answer(world, *arguments) is None:
+        world.liquidation.liquidate(*arguments, sender=world.bidder)
+    assert world.figures(world.bidding).net_value >= before
+
+
+def test_collateral_with_a_stale_price_shields_nobody(world: World) -> None:
+    """INV-09, INV-11: a wei of anything whose source sleeps, deposited by the account itself."""
+    token = world.owner.deploy(world.contracts.Token, "Asleep", "ZZZ", 18)
+    kind, source = world.list_kind(token)
+    source.set_price(WAD, False, sender=world.owner)
+    account = distressed(world)
+    world.give(token, world.taker, 1)
+    world.house.deposit(account, kind, 1, sender=world.taker)
+    assert answer(world, *bid(world, account)) is None
+
+
+def test_a_leg_that_has_expired_shields_nobody(world: World) -> None:
+    """A millionth of an option whose expiry nobody publishes any more; it cannot be closed either."""
+    account = world.open(world.taker, usd=4_500)
+    world.trade(account, world.making, perp(10), call(world.week, 3000, 0.000001, 1))
+    world.wait(world.week + DAY - world.now)
+    market = moved(flat_market(SPOT[ETH], world.start), 0.8)
+    world.publish(ETH, type(market)(market.spot, 0.001, 0.16, market.perp_mark, market.expiries[1:]))
+    assert world.health(account) < 0
+    assert answer(world, *bid(world, account)) is None
+
+
+@pytest.mark.parametrize("mode", [CROSS, 2])
+def test_an_account_at_all_limits_is_sold_in_one_transaction(world: World, mode: int) -> None:
+    """128 legs, in portfolio mode of 8 underlyings with 16 expiries each; of one expiry in cross mode.
+
+    A transaction has at most 2**24 gas since Osaka.
+    """
+    account = world.open(world.taker, usd=100_000)
+    if mode == CROSS:
+        packages = [
+            [call(world.month, 1000 + 10 * i, -0.01, 20) for i in range(at, at + 16)] for at in range(0, 128, 16)
+        ]
+    else:
+        days = range(7, 7 * 17, 7)
+        for u in range(10, 18):
+            world.publish(u, flat_market(100.0, world.start, days=days))
+        packages = [[call(world.start + d * DAY, 100, -0.1, 5, u) for d in days] for u in range(10, 18)]
+    for package in packages:
+        world.trade(account, world.making, *package)
+    if world.tries(world.house.set_mode, account, mode, sender=world.taker) is None:
+        world.house.set_mode(account, mode, sender=world.taker)
+    world.drain(account)
+    if mode == CROSS:
+        world.move(1.3)
+    else:
+        for u in range(10, 18):
+            world.publish(u, moved(flat_market(100.0, world.start, days=days), 1.3))
+    assert world.health(account) < 0
+    bidder = world.open(world.bidder, usd=1_000_000)
+    sale = world.gas(world.liquidation.liquidate, *bid(world, account, bidder), sender=world.bidder)
+    assert sale <= TRANSACTION_GAS_LIMIT
+
+
+def test_what_a_bidder_owes_is_covered(world: World) -> None:
+    """A bidder without cash, but with collateral, owes the price: INV-02 holds."""
+    account = world.open(world.taker, ether=3)
+    world.trade(account, world.making, perp(5))
+    world.move(0.7)
+    bidder = world.open(world.bidder, ether=100)
+    world.liquidation.liquidate(*bid(world, account, bidder), sender=world.bidder)
+    assert world.house.cash(bidder) < 0 <= world.freedom(bidder)
+    assert (
+        world.tries(world.house.withdraw, bidder, QUOTE, 1, world.bidder, sender=world.bidder) == "custody: not enough"
+    )
+    world.check_ledger()

@@ -1,0 +1,371 @@
+"""A deployed protocol with a published market, its users by role, and what tests say about it in one line each.
+
+The clock of the chain stands still: a block has the timestamp of the last one until `World.wait` is called, so that an
+option is worth the same when it is read and when it is traded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from eth_abi.abi import decode
+from web3.exceptions import ContractLogicError
+
+from python_model import methodology
+from python_model.portfolio import SVI, Expiry, Underlying
+from scripts import chain, protocol
+
+DAY = 86_400
+WAD = 10**18
+EMPTY = "0x" + "00" * 20
+PERP, FUTURE, CALL, PUT = range(4)
+DEPOSIT, WITHDRAW, TRANSFER, TRADE = range(4)
+ISOLATED, CROSS, PORTFOLIO = range(3)
+RISK, LIQUIDATION = 1, 2
+QUOTE, WETH = protocol.QUOTE, protocol.WETH
+BTC, ETH = 1, 2
+SPOT = {BTC: 70_000.0, ETH: 2000.0}
+FOR_EVER = protocol.FOR_EVER
+NOTHING_SIGNED = protocol.NO_SIGNATURE
+# A bid without limits.
+NO_LIMITS = (0, 2**256 - 1, FOR_EVER)
+# EIP-7825: no transaction may ask for more gas since Osaka.
+TRANSACTION_GAS_LIMIT = 2**24
+
+Leg = tuple[int, ...]
+
+
+# ------------------------------------------------------------------------------------------------------------- markets
+
+
+def flat_market(spot: float, now: int, days: Sequence[int] = (7, 30, 90), rate: float = 0.04) -> Underlying:
+    """An underlying with a plain smile of about 70% vol and all prices at spot."""
+    rows = tuple(
+        Expiry(now + d * DAY, spot, rate, SVI(0.2 * d / 365, 0.6 * d / 365, -0.25, 0.02, 0.4, d / 365, spot))
+        for d in days
+    )
+    return Underlying(spot, 0.001, 0.16, spot, rows)
+
+
+def moved(u: Underlying, factor: float) -> Underlying:
+    """The underlying with every price times a factor, its surface where it was."""
+    rows = tuple(replace(e, forward=round(e.forward * factor, 9)) for e in u.expiries)
+    return replace(u, spot=round(u.spot * factor, 9), perp_mark=round(u.perp_mark * factor, 9), expiries=rows)
+
+
+# ---------------------------------------------------------------------------------------------------------- arguments
+
+
+def perp(size: float, price: float = SPOT[ETH], underlying: int = ETH) -> Leg:
+    """`IClearingHouse.Leg` of a perpetual; the taker receives the size."""
+    return (underlying, 0, 0, PERP, chain.scaled(size, 6), chain.scaled(price, 9))
+
+
+def future(expiry: int, size: float, price: float = SPOT[ETH], underlying: int = ETH) -> Leg:
+    """A dated future."""
+    return (underlying, expiry, 0, FUTURE, chain.scaled(size, 6), chain.scaled(price, 9))
+
+
+def call(expiry: int, strike: float, size: float, price: float = 0.0, underlying: int = ETH) -> Leg:
+    """A call, paid for in cash."""
+    return (underlying, expiry, chain.scaled(strike, 6), CALL, chain.scaled(size, 6), chain.scaled(price, 9))
+
+
+def put(expiry: int, strike: float, size: float, price: float = 0.0, underlying: int = ETH) -> Leg:
+    """A put, paid for in cash."""
+    return (underlying, expiry, chain.scaled(strike, 6), PUT, chain.scaled(size, 6), chain.scaled(price, 9))
+
+
+def worth(leg: Leg) -> int:
+    """size * price of a leg, exact at 1e-18."""
+    return leg[4] * leg[5] * 1000
+
+
+def instrument(leg: Leg) -> int:
+    """What the upper 112 bits of its position word say."""
+    return chain.pack(*leg[:4], 1) >> 144
+
+
+def action(kind: int, account: int, **fields: Any) -> tuple[Any, ...]:
+    """`IClearingHouse.Action`, with nothing in the fields that are not named."""
+    row: dict[str, Any] = {
+        "counterparty": 0,
+        "collateral": 0,
+        "amount": 0,
+        "recipient": EMPTY,
+        "legs": [],
+        "nonce": 0,
+        "deadline": 0,
+        "signature": NOTHING_SIGNED,
+    }
+    assert set(fields) <= set(row)
+    return (kind, account, *(row | fields).values())
+
+
+def usd(amount: float) -> int:
+    """Units of the quote token, which has 6 decimals."""
+    return chain.scaled(amount, 6)
+
+
+# ------------------------------------------------------------------------------------------------------------- answers
+
+
+def reason(error: ContractLogicError) -> str:
+    """The reason of a revert; "" where it gave none, as the lock and the ABI decoder do."""
+    data = str(error.data or "")
+    if data.startswith("0x08c379a0"):
+        return str(decode(["string"], bytes.fromhex(data[10:]))[0])
+    assert data in ("", "0x"), f"neither a reason nor nothing: {data}"
+    return ""
+
+
+def size_of(word: int) -> int:
+    """The size field of a position word, 1e-6 units."""
+    size = (word >> 80) & (2**64 - 1)
+    return size - 2**64 if size >= 2**63 else size
+
+
+# --------------------------------------------------------------------------------------------------------------- world
+
+
+@dataclass(repr=False)
+class World:
+    """The protocol, its users, and the accounts that three of them start with."""
+
+    protocol: protocol.Protocol
+    contracts: Any
+    ape_chain: Any
+    start: int
+    owner: Any
+    guardian: Any
+    taker: Any
+    maker: Any
+    operator: Any
+    stranger: Any
+    bidder: Any
+    heir: Any
+    # 100,000 USD, and ten million each.
+    taking: int = 0
+    making: int = 0
+    bidding: int = 0
+    nonce: int = 0
+    markets: dict[int, Underlying] = field(default_factory=dict)
+
+    @property
+    def house(self) -> Any:
+        return self.protocol.clearing_house
+
+    @property
+    def exchange(self) -> Any:
+        return self.protocol.exchange
+
+    @property
+    def liquidation(self) -> Any:
+        return self.protocol.liquidation
+
+    @property
+    def quote(self) -> Any:
+        return self.protocol.quote
+
+    @property
+    def weth(self) -> Any:
+        return self.protocol.weth
+
+    @property
+    def week(self) -> int:
+        return self.start + 7 * DAY
+
+    @property
+    def month(self) -> int:
+        return self.start + 30 * DAY
+
+    @property
+    def quarter(self) -> int:
+        return self.start + 90 * DAY
+
+    # ----------------------------------------------------------------------------------------------------- accounts
+
+    def open(self, user: Any, usd: float = 0.0, ether: float = 0.0, mode: int = PORTFOLIO) -> int:
+        """A new account with freshly minted collateral."""
+        names = {number: name for name, number in chain.MODES.items()}
+        account = protocol.create_account(self.protocol, user, names[mode])
+        protocol.fund(self.protocol, user, account, usd, ether)
+        return account
+
+    def give(self, token: Any, user: Any, units: int) -> None:
+        """Tokens that the clearing house may take."""
+        token.mint(user, units, sender=user)
+        token.approve(self.house, units, sender=user)
+
+    def user(self, account: int) -> Any:
+        """Whose an account is."""
+        address = self.house.owner_of(account)
+        users = (self.owner, self.guardian, self.taker, self.maker, self.operator, self.stranger, self.bidder)
+        return next(user for user in users if user.address == address)
+
+    def drain(self, account: int) -> None:
+        """Withdraw all cash that initial margin allows: a unit more would be refused."""
+        amount = min(self.freedom(account), self.house.cash(account)) // 10**12
+        self.house.withdraw(account, QUOTE, amount, self.user(account), sender=self.user(account))
+
+    def list_kind(self, token: Any, price: int | None = WAD, underlying: int = 0) -> tuple[int, Any]:
+        """List a token with haircuts of 10% and 5%, up to a million; its kind, and its price source if not spot."""
+        source = None if price is None else self.owner.deploy(self.contracts.PriceSource, price)
+        cap = 10 ** (6 + token.decimals())
+        terms = (token, underlying, source or EMPTY, WAD // 10, WAD // 20, cap)
+        self.house.list_collateral(*terms, sender=self.owner)
+        return self.house.collateral_count(), source
+
+    # ------------------------------------------------------------------------------------------------------- trades
+
+    def signed(self, taker: int, maker: int, legs: Sequence[Leg], nonce: int, deadline: int = FOR_EVER) -> bytes:
+        """The maker's signature."""
+        message = protocol.trade_message(self.protocol, taker, maker, legs, nonce, deadline)
+        return protocol.signature(self.user(maker), message)
+
+    def terms(self, taker: int, maker: int, *legs: Leg) -> tuple[Any, ...]:
+        """Arguments of `trade`: signed by the maker's owner, or without need of it where both have one owner."""
+        package = sorted(legs)
+        if self.house.owner_of(taker) == self.house.owner_of(maker):
+            return taker, maker, package, 0, 0, NOTHING_SIGNED
+        self.nonce += 1
+        return taker, maker, package, self.nonce, FOR_EVER, self.signed(taker, maker, package, self.nonce)
+
+    def trade(self, taker: int, maker: int, *legs: Leg) -> Any:
+        """Trade; the receipt."""
+        return self.house.trade(*self.terms(taker, maker, *legs), sender=self.user(taker))
+
+    def try_trade(self, taker: int, maker: int, *legs: Leg) -> str | None:
+        """The reason why a trade is refused; None where it passes."""
+        return self.tries(self.house.trade, *self.terms(taker, maker, *legs), sender=self.user(taker))
+
+    def trade_action(self, taker: int, maker: int, *legs: Leg) -> tuple[Any, ...]:
+        """The same trade as a step of a batch."""
+        taker, maker, package, nonce, deadline, signature = self.terms(taker, maker, *legs)
+        return action(
+            TRADE, taker, counterparty=maker, legs=package, nonce=nonce, deadline=deadline, signature=signature
+        )
+
+    # -------------------------------------------------------------------------------------------------------- calls
+
+    def tries(self, handler: Any, *arguments: Any, sender: Any) -> str | None:
+        """The reason why a call reverts, None where it passes. The chain stays as it is."""
+        transaction = {
+            "to": handler.contract.address,
+            "from": getattr(sender, "address", sender),
+            "data": "0x" + bytes(handler.encode_input(*arguments)).hex(),
+            "gas": 10**9,
+        }
+        try:
+            self.ape_chain.provider.web3.eth.call(transaction)
+        except ContractLogicError as error:
+            return reason(error)
+        return None
+
+    def gas(self, handler: Any, *arguments: Any, sender: Any) -> int:
+        """What a call uses as a transaction, by a call that is given so much and one in its stead."""
+        data = "0x" + bytes(handler.encode_input(*arguments)).hex()
+        transaction = {"to": handler.contract.address, "from": sender.address, "data": data, "gas": 10**9}
+        return int(self.ape_chain.provider.web3.eth.estimate_gas(transaction))
+
+    # ------------------------------------------------------------------------------------------------ time and market
+
+    @property
+    def now(self) -> int:
+        return int(self.ape_chain.blocks.head.timestamp)
+
+    def wait(self, seconds: int) -> None:
+        """Mine a block so much later."""
+        self.ape_chain.mine(timestamp=self.now + seconds)
+
+    def go_stale(self) -> None:
+        """Let every price outlive its heartbeat."""
+        self.wait(chain.HEARTBEAT_SECONDS + 1)
+
+    def publish(self, underlying: int, state: Underlying) -> None:
+        """Publish an underlying as of a second later than the last block."""
+        self.wait(1)
+        update = chain.update(underlying, state, self.now, chain.Clock(0))
+        self.protocol.market_data.publish(update, sender=self.owner)
+        self.markets[underlying] = state
+
+    def move(self, factor: float, underlying: int = ETH) -> None:
+        """Multiply the prices of the start."""
+        self.publish(underlying, moved(flat_market(SPOT[underlying], self.start), factor))
+
+    # ------------------------------------------------------------------------------------------------------- figures
+
+    def figures(self, account: int) -> Any:
+        """`IMarginEngine.Assessment`."""
+        return self.house.assess(account)
+
+    def health(self, account: int) -> int:
+        """E_mm - MM."""
+        f = self.figures(account)
+        return int(f.equity_maintenance - f.maintenance)
+
+    def freedom(self, account: int) -> int:
+        """E_im - IM: what can be withdrawn of an account that has the cash."""
+        f = self.figures(account)
+        return int(f.equity_initial - f.initial)
+
+    def marked(self, leg: Leg) -> Leg:
+        """An option at the engine's mark, rounded by less than 1e-9 USD in the taker's favour."""
+        word = chain.pack(*leg[:4], 10**6)
+        value = int(self.protocol.engine.assess((PORTFOLIO, 0, 0, [], [word])).option_value)
+        return (*leg[:5], value // 10**9 if leg[4] > 0 else -(-value // 10**9))
+
+    def sizes(self, account: int) -> dict[int, int]:
+        """Size by instrument, 1e-6 units."""
+        return {word >> 144: size_of(word) for word in self.house.book(account)}
+
+    def state(self, *accounts: int) -> list[Any]:
+        """Everything that accounts have and owe."""
+        kinds = range(1, self.house.collateral_count() + 1)
+        return [
+            (
+                list(self.house.book(a)),
+                self.house.cash(a),
+                self.house.cost(a),
+                [self.house.balance_of(a, kind) for kind in kinds],
+                self.house.mode_of(a),
+            )
+            for a in accounts
+        ]
+
+    def check_ledger(self) -> None:
+        """INV-01, INV-02 and INV-03, exactly."""
+        accounts = range(1, self.house.account_count() + 1)
+        sums: dict[int, int] = {}
+        for account in accounts:
+            for name, size in self.sizes(account).items():
+                sums[name] = sums.get(name, 0) + size
+        assert not any(sums.values()), "INV-01"
+        owed = sum(self.house.cash(a) - self.house.cost(a) for a in accounts)
+        quote = self.house.collaterals(QUOTE)
+        assert owed == quote.credited * 10 ** (18 - quote.decimals), "INV-02"
+        assert quote.credited <= self.quote.balanceOf(self.house), "INV-02"
+        for kind in range(1, self.house.collateral_count() + 1):
+            terms = self.house.collaterals(kind)
+            held = self.contracts.Token.at(terms.token).balanceOf(self.house)
+            assert sum(self.house.balance_of(a, kind) for a in accounts) == terms.credited <= held, "INV-03"
+
+
+def deploy_world(contracts: Any, accounts: Any, ape_chain: Any, quote_decimals: int = 6) -> World:
+    """Deploy everything, publish a market, fund a taker, a maker and a bidder."""
+    owner = accounts[0]
+    tokens = protocol.Tokens(
+        owner.deploy(contracts.Token, "USD Coin", "USDC", quote_decimals),
+        owner.deploy(contracts.Token, "Wrapped Ether", "WETH", 18),
+    )
+    deployed = protocol.deploy(contracts, owner, methodology.load("house"), {"BTC": BTC, "ETH": ETH}, tokens)
+    world = World(deployed, contracts, ape_chain, int(ape_chain.blocks.head.timestamp), *accounts[:8])
+    for underlying in SPOT:
+        world.move(1.0, underlying)
+    world.house.set_guardian(world.guardian, sender=owner)
+    world.taking = world.open(world.taker, usd=100_000)
+    world.making = world.open(world.maker, usd=10_000_000)
+    world.bidding = world.open(world.bidder, usd=10_000_000)
+    return world
