@@ -154,12 +154,12 @@ def execute(actions: DynArray[IClearingHouse.Action, MAX_ACTIONS]):
 
 
 @external
-def sell_slice(account: uint256, bidder: uint256, fraction: uint256, discount: uint256) -> uint256:
+def sell_slice(account: uint256, bidder: uint256, fraction: uint256) -> (uint256, uint256):
     """
     @custom:see IClearingHouse
     """
     assert msg.sender == self.liquidation, "liquidation: caller"
-    return slices._sell(account, bidder, fraction, discount)
+    return slices._sell(account, bidder, fraction, msg.sender)
 
 
 @external

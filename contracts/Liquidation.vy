@@ -63,15 +63,28 @@ def liquidate(
     house: IClearingHouse = IClearingHouse(clearing_house)
     assert block.timestamp <= deadline, "liquidation: deadline"
     assert staticcall house.controls(bidder, msg.sender), "accounts: not authorised"
-    # The clearing house checks it again; asked here, the answer is the same and the slice is known.
-    limit: uint256 = self._largest_slice(account)
-    assert limit != 0, "liquidation: healthy or stale"
-    taken: uint256 = min(fraction, limit)
+    taken: uint256 = 0
+    price: uint256 = 0
+    taken, price = extcall house.sell_slice(account, bidder, fraction)
     assert minimum <= taken, "liquidation: below minimum"
-    assert min(self.minimum_slice, limit) <= taken, "liquidation: slice too small"
-    price: uint256 = extcall house.sell_slice(account, bidder, taken, self.discount)
     assert price <= max_price, "liquidation: price"
+    # The price may have moved while the bid was on its way.
+    assert price != 0 or max_price == 0, "liquidation: no value"
     return taken, price
+
+
+@external
+@view
+@reentrant
+def slice_of(figures: IMarginEngine.Assessment, fraction: uint256) -> (uint256, uint256):
+    """
+    @custom:see ILiquidation
+    """
+    # Asked in the midst of `liquidate`; reads what no liquidation changes.
+    limit: uint256 = self._limit(figures)
+    taken: uint256 = min(fraction, limit)
+    assert min(self.minimum_slice, limit) <= taken, "liquidation: slice too small"
+    return taken, self.discount
 
 
 @external
@@ -80,18 +93,19 @@ def largest_slice(account: uint256) -> uint256:
     """
     @custom:see ILiquidation
     """
-    return self._largest_slice(account)
+    figures: IMarginEngine.Assessment = staticcall IClearingHouse(clearing_house).assess(account)
+    if not figures.fresh or figures.equity_maintenance >= figures.maintenance:
+        return 0
+    return self._limit(figures)
 
 
 @internal
 @view
-def _largest_slice(account: uint256) -> uint256:
+def _limit(figures: IMarginEngine.Assessment) -> uint256:
     """
-    @return The largest fraction that may be sold, rounded up; 0 for none.
+    @param figures Of an unhealthy account.
+    @return The largest fraction that may be sold, rounded up.
     """
-    figures: IMarginEngine.Assessment = staticcall IClearingHouse(clearing_house).assess(account)
-    if not figures.fresh or figures.equity_maintenance >= figures.maintenance:
-        return 0
     if figures.net_value < SMALL:
         return WAD
     shortfall: int256 = figures.initial - figures.equity_initial

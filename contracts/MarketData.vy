@@ -144,14 +144,16 @@ def read(underlying: uint256, expiries: DynArray[uint256, 16]) -> (DynArray[uint
     """
     head: uint256 = self._heads[underlying]
     words: DynArray[uint256, 33] = [head]
-    # The oldest timestamp; zero where something was never published.
-    oldest: uint256 = head & (2**32 - 1)
+    heartbeat: uint256 = self.heartbeat_seconds
+    # A timestamp of zero was never published.
+    fresh: bool = head != 0 and block.timestamp <= (head & (2**32 - 1)) + heartbeat
     for expiry: uint256 in expiries:
         pair: uint256[2] = self._expiries[underlying][expiry]
-        oldest = min(oldest, pair[0] & (2**32 - 1))
+        if min(block.timestamp, expiry) > (pair[0] & (2**32 - 1)) + heartbeat or pair[0] == 0:
+            fresh = False
         words.append(pair[0])
         words.append(pair[1])
-    return words, oldest != 0 and block.timestamp <= oldest + self.heartbeat_seconds
+    return words, fresh
 
 
 @internal

@@ -273,10 +273,7 @@ def _holdings(account: uint256, market_data: address) -> (DynArray[IMarginEngine
         terms: IClearingHouse.Collateral = self._collaterals[kind]
         price: uint256 = 0
         is_fresh: bool = False
-        if terms.source == empty(address):
-            price, is_fresh = self._spot(terms.underlying, market_data)
-        else:
-            price, is_fresh = staticcall IPriceSource(terms.source).price()
+        price, is_fresh = self._price(kind, market_data)
         fresh = fresh and is_fresh
         holdings.append(
             IMarginEngine.Holding(
@@ -292,12 +289,15 @@ def _holdings(account: uint256, market_data: address) -> (DynArray[IMarginEngine
 
 @internal
 @view
-def _spot(underlying: uint256, market_data: address) -> (uint256, bool):
+def _price(kind: uint256, market_data: address) -> (uint256, bool):
     """
-    @return The spot price at 1e-18, and whether it is fresh.
+    @return The price of a whole token at 1e-18, and whether it is fresh: of its source, or the spot of its underlying.
     """
+    source: address = self._collaterals[kind].source
+    if source != empty(address):
+        return staticcall IPriceSource(source).price()
     words: DynArray[uint256, 33] = []
     fresh: bool = False
-    words, fresh = staticcall IMarketData(market_data).read(underlying, [])
+    words, fresh = staticcall IMarketData(market_data).read(self._collaterals[kind].underlying, [])
     # 72 bits of 1e-9 quote units.
     return (words[0] >> 184) * 10**9, fresh

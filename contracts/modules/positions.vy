@@ -14,6 +14,10 @@ from contracts.libraries import position
 MAX_LEGS: constant(uint256) = 128
 MAX_UNDERLYINGS: constant(uint256) = 8
 MAX_EXPIRIES: constant(uint256) = 16
+# Over all underlyings, and legs in isolated and cross mode, where each is assessed alone: so that an account at every
+# limit can be sold within the 2**24 gas of one transaction.
+MAX_BUCKETS: constant(uint256) = 32
+MAX_CROSS_LEGS: constant(uint256) = 32
 MAX_COLLATERALS: constant(uint256) = 16
 # The field of the size in a word.
 SIZE_MASK: constant(uint256) = (2**64 - 1) << 80
@@ -152,15 +156,16 @@ def _has_linear(book: DynArray[uint256, MAX_LEGS]) -> bool:
 @internal
 @pure
 def _require_limits(
-    book: DynArray[uint256, MAX_LEGS], claims: DynArray[uint256, MAX_COLLATERALS], isolated: bool
+    book: DynArray[uint256, MAX_LEGS], claims: DynArray[uint256, MAX_COLLATERALS], most_legs: uint256
 ):
     """
     @notice What makes an account admissible to the engine beyond the order of its words.
     @param book Words.
     @param claims Underlyings of the account's collateral; they take a place in the grid too.
-    @param isolated Whether the account may hold one position only.
+    @param most_legs How many legs its mode allows.
     """
-    assert not isolated or len(book) <= 1, "positions: isolated"
+    assert len(book) <= most_legs, "positions: legs of this mode"
+    buckets: uint256 = 0
     seen: uint256 = 0  # one bit for each of the 256 ids
     underlyings: uint256 = 0
     expiries: uint256 = 0
@@ -177,7 +182,8 @@ def _require_limits(
             expiries = 0
         if bucket & (2**32 - 1) != 0:
             expiries += 1
-            assert expiries <= MAX_EXPIRIES, "positions: too many expiries"
+            buckets += 1
+            assert expiries <= MAX_EXPIRIES and buckets <= MAX_BUCKETS, "positions: too many expiries"
     for claim: uint256 in claims:
         bit: uint256 = 1 << claim
         if claim != 0 and seen & bit == 0:

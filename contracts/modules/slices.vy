@@ -10,6 +10,7 @@
 """
 
 from contracts.interfaces import IClearingHouse
+from contracts.interfaces import ILiquidation
 from contracts.interfaces import IMarginEngine
 from contracts.libraries import fixed_point
 from contracts.modules import accounts
@@ -28,19 +29,22 @@ WAD: constant(uint256) = 10**18
 
 
 @internal
-def _sell(account: uint256, bidder: uint256, fraction: uint256, discount: uint256) -> uint256:
+def _sell(account: uint256, bidder: uint256, wanted: uint256, rule: address) -> (uint256, uint256):
     """
     @notice Sells a slice and checks both sides.
-    @return The price, 1e-18 quote units.
+    @return Fraction, and price in 1e-18 quote units.
     """
     assert authority.paused & authority.LIQUIDATION == 0, "liquidation: paused"
     assert accounts.owner_of[account] != accounts.owner_of[bidder], "liquidation: own account"
-    assert fraction != 0 and fraction <= WAD and discount <= WAD, "liquidation: fraction"
 
     before: IMarginEngine.Assessment = solvency._figures(account)
     health: int256 = before.equity_maintenance - before.maintenance
     assert before.fresh, "liquidation: stale data"
     assert health < 0, "liquidation: healthy"
+    fraction: uint256 = 0
+    discount: uint256 = 0
+    fraction, discount = staticcall ILiquidation(rule).slice_of(before, wanted)
+    assert fraction != 0 and fraction <= WAD and discount <= WAD, "liquidation: fraction"
     self._take(account, bidder, convert(fraction, int256))
 
     after: IMarginEngine.Assessment = solvency._figures(account)
@@ -60,7 +64,7 @@ def _sell(account: uint256, bidder: uint256, fraction: uint256, discount: uint25
         slice_value=slice_value,
         price=convert(price, uint256),
     )
-    return convert(price, uint256)
+    return fraction, convert(price, uint256)
 
 
 @internal

@@ -133,12 +133,14 @@ def _require_addition(account: uint256, collateral: uint256, health: int256):
     @param health What `_health` was before.
     """
     self._require_admissible(account)
-    underlying: uint256 = custody._collaterals[collateral].underlying
     price: uint256 = 0
     fresh: bool = False
-    if underlying != 0:
-        price, fresh = custody._spot(underlying, self.market_data)
-        assert price != 0, "custody: no market data"
+    price, fresh = custody._price(collateral, self.market_data)
+    assert price != 0, "custody: no market data"
+    if len(positions._books[account]) == 0:
+        return
+    # Else it would stop liquidations of the account.
+    assert fresh, "custody: stale price"
     after: int256 = self._health(account)
     assert after >= 0 or after >= health, "solvency: collateral adds risk"
 
@@ -147,11 +149,15 @@ def _require_addition(account: uint256, collateral: uint256, health: int256):
 @view
 def _require_admissible(account: uint256):
     """
-    @notice The limits alone, for acts that need no check.
+    @notice The limits of a book alone.
     """
-    positions._require_limits(
-        positions._books[account], custody._claims(account), accounts.mode_of[account] == accounts.ISOLATED
-    )
+    most_legs: uint256 = positions.MAX_LEGS
+    mode: uint256 = accounts.mode_of[account]
+    if mode == accounts.ISOLATED:
+        most_legs = 1
+    elif mode == accounts.CROSS:
+        most_legs = positions.MAX_CROSS_LEGS
+    positions._require_limits(positions._books[account], custody._claims(account), most_legs)
 
 
 @internal
