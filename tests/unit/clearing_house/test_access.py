@@ -111,11 +111,15 @@ HOUSE: dict[str, Row] = {
     "set_paused": (lambda s: (RISK,), {"owner", "guardian"}, "authority: not the guardian"),
 }
 EXCHANGE: dict[str, Row] = {
-    "approve_trade": (lambda s: (s.world.taking, b"\x01" * 32, True), ACCOUNT, "accounts: not authorised"),
+    "approve_trade": (
+        lambda s: (s.world.taking, b"\x01" * 32, True),
+        {"account owner"},
+        "accounts: not the owner",
+    ),
     "cancel_nonce": (lambda s: (s.world.taking, 1), ACCOUNT, "accounts: not authorised"),
     # Only the clearing house, which plays no role.
     "agree": (
-        lambda s: (s.world.taking, s.world.making, s.world.maker, True, [perp(1)], 1, 0, NOTHING_SIGNED),
+        lambda s: (s.world.taking, s.world.making, s.world.maker, True, s.world.owner, [perp(1)], 1, 0, NOTHING_SIGNED),
         set(),
         "exchange: caller",
     ),

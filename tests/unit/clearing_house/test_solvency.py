@@ -201,13 +201,19 @@ def test_stale_data_let_nobody_open_positions_with_a_deposit(world: World) -> No
     assert world.tries(world.house.execute, batch, sender=world.taker) == REFUSED
 
 
-def test_a_stale_price_of_collateral_buys_no_cash(world: World) -> None:
-    """INV-13. A million tokens whose price is stale pay a premium of 890,000 USD, which the other side takes out."""
-    token = world.contracts.Token
-    kind, source = world.list_kind(world.owner.deploy(token, "Depegged", "DPG", 18))
+def stale_tokens(world: World) -> int:
+    """A kind of collateral whose price of 1 USD is stale, of which the taker may deposit a million."""
+    token = world.owner.deploy(world.contracts.Token, "Depegged", "DPG", 18)
+    kind, source = world.list_kind(token)
     source.set_price(WAD, False, sender=world.owner)
+    world.give(token, world.taker, 10**24)
+    return kind
+
+
+def test_a_stale_price_of_collateral_buys_no_options(world: World) -> None:
+    """INV-13. A million tokens whose price is stale pay a premium of 890,000 USD, which the other side takes out."""
+    kind = stale_tokens(world)
     debtor, winner = world.open(world.taker), world.open(world.taker)
-    world.give(token.at(world.house.collaterals(kind).token), world.taker, 10**24)
     batch = [
         action(DEPOSIT, debtor, collateral=kind, amount=10**24),
         world.trade_action(debtor, winner, call(world.week, 100_000, 1, 890_000)),
@@ -216,18 +222,37 @@ def test_a_stale_price_of_collateral_buys_no_cash(world: World) -> None:
     assert world.tries(world.house.execute, batch, sender=world.taker) == REFUSED
 
 
-def test_a_stale_price_of_collateral_replaces_no_cash(world: World) -> None:
-    """INV-13. The account has positions, and swaps the cash that secures them for tokens at a stale price."""
-    token = world.contracts.Token
-    kind, source = world.list_kind(world.owner.deploy(token, "Depegged", "DPG", 18))
-    source.set_price(WAD, False, sender=world.owner)
-    world.trade(world.taking, world.making, perp(10))
-    world.give(token.at(world.house.collaterals(kind).token), world.taker, 10**23)
+@pytest.mark.parametrize("instrument", ["option", "perpetual"])
+def test_a_stale_price_of_collateral_closes_at_no_fantastic_price(world: World, instrument: str) -> None:
+    """INV-13. As above, in the guise of a closing trade: risk falls, and equity is kept up by tokens at a stale price."""
+    kind = stale_tokens(world)
+    debtor, winner = world.open(world.taker, usd=100), world.open(world.taker, usd=100)
+    if instrument == "option":
+        world.trade(debtor, winner, call(world.week, 2000, -0.01, 50))
+        close = call(world.week, 2000, 0.01, 89_000_000)
+    else:
+        world.trade(debtor, winner, perp(-0.01))
+        close = perp(0.01, 89_000_000)
     batch = [
-        action(DEPOSIT, world.taking, collateral=kind, amount=10**23),
-        action(WITHDRAW, world.taking, collateral=QUOTE, amount=usd(90_000), recipient=world.taker.address),
+        action(DEPOSIT, debtor, collateral=kind, amount=10**24),
+        world.trade_action(debtor, winner, close),
+        action(WITHDRAW, winner, collateral=QUOTE, amount=usd(880_000), recipient=world.taker.address),
     ]
     assert world.tries(world.house.execute, batch, sender=world.taker) == REFUSED
+
+
+def test_a_stale_price_of_collateral_replaces_no_cash(world: World) -> None:
+    """INV-13. The account has positions, and swaps the cash that secures them for tokens at a stale price."""
+    kind = stale_tokens(world)
+    world.trade(world.taking, world.making, perp(10))
+    other = world.open(world.taker)
+    deposit = action(DEPOSIT, world.taking, collateral=kind, amount=10**23)
+    exits = [
+        action(WITHDRAW, world.taking, collateral=QUOTE, amount=usd(90_000), recipient=world.taker.address),
+        action(TRANSFER, world.taking, counterparty=other, collateral=QUOTE, amount=usd(90_000)),
+    ]
+    for way in exits:
+        assert world.tries(world.house.execute, [deposit, way], sender=world.taker) == REFUSED
 
 
 def test_a_stale_mark_sells_nothing_to_an_empty_account(world: World) -> None:
@@ -274,36 +299,38 @@ def test_a_pause_of_risk_lets_nobody_open_positions_with_a_deposit(world: World)
 # ----------------------------------------------------------------------------------------------- INV-04 without prices
 
 
-def test_a_deposit_makes_nobody_unhealthy(world: World) -> None:
-    """INV-04, M-14: a narrow spread is capped by its width, and stays so beside a speck of collateral."""
+def narrow_spread(world: World) -> int:
+    """Short a spread ten dollars wide, with its width as initial margin and no more (M-14)."""
     account = world.open(world.taker, usd=1_000)
     world.trade(account, world.making, *map(world.marked, (call(world.month, 2000, -10), call(world.month, 2010, 10))))
     world.drain(account)
     assert world.health(account) >= 0
+    return account
+
+
+def test_a_deposit_makes_nobody_unhealthy(world: World) -> None:
+    """INV-04: a speck of in-grid collateral ends the cap of an account that was options only."""
+    account = narrow_spread(world)
     world.give(world.weth, world.taker, 1)
-    world.house.deposit(account, WETH, 1, sender=world.taker)
+    deposit = (world.house.deposit, account, WETH, 1)
+    if world.tries(*deposit, sender=world.taker) != "solvency: collateral adds risk":
+        world.house.deposit(*deposit[1:], sender=world.taker)
     assert world.health(account) >= 0
 
 
 def test_a_transfer_makes_its_receiver_no_worse(world: World) -> None:
     """INV-04, as above."""
-    account, other = world.open(world.taker, usd=1_000), world.open(world.taker, ether=1)
-    world.trade(account, world.making, *map(world.marked, (call(world.month, 2000, -10), call(world.month, 2010, 10))))
-    world.drain(account)
-    batch = [action(TRANSFER, other, counterparty=account, collateral=WETH, amount=1)]
-    world.house.execute(batch, sender=world.taker)
+    account, other = narrow_spread(world), world.open(world.taker, ether=1)
+    transfer = (world.house.transfer, other, account, WETH, 1)
+    if world.tries(*transfer, sender=world.taker) != "solvency: collateral adds risk":
+        world.house.transfer(*transfer[1:], sender=world.taker)
     assert world.health(account) >= 0
 
 
 def test_no_account_loses_its_margin_by_the_passage_of_one_block(world: World) -> None:
-    """INV-04. A put is worth D (K - F): of a strike of billions, twelve seconds of interest exceed the margin of F.
-
-    Such strikes may be refused; if they are not, nobody may be bankrupt by the next block.
-    """
-    strike = 4e12
+    """INV-04. A put is worth D (K - F): of a strike of billions, twelve seconds of interest exceed the margin of F."""
     long, short = world.open(world.taker, usd=10_000), world.open(world.taker, usd=10_000)
-    if world.try_trade(long, short, world.marked(put(world.quarter, strike, 1))) is not None:
-        return
-    world.trade(long, short, world.marked(put(world.quarter, strike, 1)))
+    assert world.try_trade(long, short, world.marked(put(world.quarter, 4e12, 1))) == "exchange: strike"
+    world.trade(long, short, world.marked(put(world.quarter, 200_000, 1)))
     world.wait(12)
     assert world.health(long) >= 0 and world.health(short) >= 0

@@ -154,11 +154,12 @@ def test_an_account_that_does_not_exist_consents_to_nothing(world: World, signat
     for maker in (0, 99):
         assert world.house.owner_of(maker) == EMPTY
         assert trade(world, world.taking, maker, [perp(1)], 1, FOR_EVER, signature) == "exchange: no such account"
-        assert trade(world, world.taking, maker, [perp(1)], 1, FOR_EVER, NOTHING_SIGNED) == "exchange: not approved"
+        assert trade(world, world.taking, maker, [perp(1)], 1, FOR_EVER, NOTHING_SIGNED) == "exchange: no such account"
 
 
 def test_only_the_clearing_house_asks(world: World) -> None:
-    arguments = (world.taking, world.making, world.maker, True, [perp(1)], 7, FOR_EVER, NOTHING_SIGNED)
+    sides = (world.taking, world.making, world.maker, True, world.protocol.market_data)
+    arguments = (*sides, [perp(1)], 7, FOR_EVER, NOTHING_SIGNED)
     for user in (world.maker, world.taker, world.owner, world.stranger):
         assert world.tries(world.exchange.agree, *arguments, sender=user) == "exchange: caller"
     assert world.tries(world.exchange.agree, *arguments, sender=world.house) is None
