@@ -26,7 +26,7 @@ $(error margin needs a case file, or a folder of them: make margin CASE=path [OU
 endif
 endif
 
-.PHONY: help setup demo test lint bench margin lock clean
+.PHONY: help setup demo test lint bench margin deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,9 @@ bench: setup ## Measure gas and speed into build/bench.json
 
 margin: setup ## Assess a case file or a folder of them (CASE=path, OUT=path)
 	@ape run margin "$(CASE)" $(if $(strip $(OUT)),--out "$(OUT)") --network $(NETWORK) $(ARGS)
+
+deploy: setup ## Deploy the protocol (NETWORK=ethereum:sepolia:node, ARGS="--account ALIAS")
+	@ape run deploy --network "$(NETWORK)" $(ARGS)
 
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade)
 	$(UV) pip compile pyproject.toml --output-file requirements.lock --quiet \

@@ -5,8 +5,10 @@ Amounts here are decimals of the model (ETH, USD); `scripts.chain` turns them in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from eth_account.messages import SignableMessage, encode_typed_data
@@ -16,6 +18,21 @@ from python_model.portfolio import Kind, Mode, Position
 from scripts import chain, normal_table
 
 QUOTE, WETH = 0, 1
+# Name of the container of each contract of `Protocol`.
+CONTAINERS = {
+    "clearing_house": "ClearingHouse",
+    "exchange": "Exchange",
+    "liquidation": "Liquidation",
+    "engine": "MarginEngine",
+    "report": "MarginReport",
+    "methodology": "Methodology",
+    "kernel": "PricingKernel",
+    "market_data": "MarketData",
+    "quote": "Token",
+    "weth": "Token",
+}
+# How often `deploy_tokens` and `deploy` announce a transaction.
+TOKEN_STEPS, STEPS = 2, 11
 # The empty signature: the package was approved on chain, or the caller acts for both sides.
 NO_SIGNATURE = b""
 FOR_EVER = 2**64
@@ -34,6 +51,10 @@ TYPES = {
     ],
     "Leg": [{"name": name, "type": "int256" if name == "size" else "uint256"} for name in LEG_FIELDS],
 }
+
+
+class DeploymentError(ValueError):
+    """A deployment file that cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +89,26 @@ class Tokens:
     weth_cap: float = 1e6
 
 
-def deploy_tokens(contracts: Any, sender: Any) -> Tokens:
+def unannounced(step: str) -> None:
+    """Tell nobody what is sent next."""
+
+
+def deploy_tokens(contracts: Any, sender: Any, announce: Callable[[str], None] = unannounced) -> Tokens:
     """Worthless tokens that anyone may mint: for local chains and test networks."""
-    return Tokens(
-        sender.deploy(contracts.Token, "USD Coin", "USDC", 6),
-        sender.deploy(contracts.Token, "Wrapped Ether", "WETH", 18),
-    )
+    announce("Token USDC")
+    quote = sender.deploy(contracts.Token, "USD Coin", "USDC", 6)
+    announce("Token WETH")
+    return Tokens(quote, sender.deploy(contracts.Token, "Wrapped Ether", "WETH", 18))
 
 
-def deploy(contracts: Any, sender: Any, methodology: Methodology, names: dict[str, int], tokens: Tokens) -> Protocol:
+def deploy(
+    contracts: Any,
+    sender: Any,
+    methodology: Methodology,
+    names: dict[str, int],
+    tokens: Tokens,
+    announce: Callable[[str], None] = unannounced,
+) -> Protocol:
     """Deploy and connect every contract.
 
     Parameters
@@ -87,23 +119,31 @@ def deploy(contracts: Any, sender: Any, methodology: Methodology, names: dict[st
     methodology : Methodology
     names : ids of underlyings; ETH must be among them
     tokens : Tokens
+    announce : callable
+        Told before each transaction what it is.
 
     Returns
     -------
     Protocol
     """
-    market_data = sender.deploy(contracts.MarketData, chain.HEARTBEAT_SECONDS)
+
+    def create(container: Any, *arguments: Any) -> Any:
+        announce(container.name)
+        return sender.deploy(container, *arguments)
+
+    market_data = create(contracts.MarketData, chain.HEARTBEAT_SECONDS)
+    announce("MarketData.set_publisher")
     market_data.set_publisher(sender, True, sender=sender)
-    kernel = sender.deploy(contracts.PricingKernel, normal_table.words())
-    data = sender.deploy(contracts.Methodology, *chain.methodology_arguments(methodology, names))
-    engine = sender.deploy(contracts.MarginEngine, market_data, data, kernel)
-    report = sender.deploy(contracts.MarginReport, engine, market_data, data, kernel)
-    house = sender.deploy(
-        contracts.ClearingHouse, tokens.quote, chain.scaled(tokens.quote_cap, tokens.quote.decimals())
-    )
-    exchange = sender.deploy(contracts.Exchange, house)
-    liquidation = sender.deploy(contracts.Liquidation, house, chain.wad(DISCOUNT), chain.wad(MINIMUM_SLICE))
+    kernel = create(contracts.PricingKernel, normal_table.words())
+    data = create(contracts.Methodology, *chain.methodology_arguments(methodology, names))
+    engine = create(contracts.MarginEngine, market_data, data, kernel)
+    report = create(contracts.MarginReport, engine, market_data, data, kernel)
+    house = create(contracts.ClearingHouse, tokens.quote, chain.scaled(tokens.quote_cap, tokens.quote.decimals()))
+    exchange = create(contracts.Exchange, house)
+    liquidation = create(contracts.Liquidation, house, chain.wad(DISCOUNT), chain.wad(MINIMUM_SLICE))
+    announce("ClearingHouse.set_contracts")
     house.set_contracts(report, exchange, liquidation, sender=sender)
+    announce("ClearingHouse.list_collateral")
     house.list_collateral(
         tokens.weth,
         names["ETH"],
@@ -126,6 +166,49 @@ def deploy(contracts: Any, sender: Any, methodology: Methodology, names: dict[st
         weth=tokens.weth,
         names=names,
     )
+
+
+def load(path: str | Path, contracts: Any) -> Protocol:
+    """The protocol that `scripts/deploy.py` described in a deployment file, on the connected chain.
+
+    Parameters
+    ----------
+    path : of the file
+    contracts : namespace of ape contract containers
+
+    Returns
+    -------
+    Protocol
+
+    Raises
+    ------
+    DeploymentError
+        The file cannot be read, is of another chain, or names an address without code.
+    """
+    try:
+        file = json.loads(Path(path).read_text(encoding="utf-8"))
+        rows = {**file["contracts"], **file["tokens"]}
+        addresses = {key: str(rows[key]["address"]) for key in CONTAINERS}
+        names = {str(name): int(i) for name, i in file["underlyings"].items()}
+        chain_id = int(file["chain_id"])
+    except OSError as error:
+        raise DeploymentError(f"{path}: cannot be read ({error.strerror}); make it with `make deploy`") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DeploymentError(f"{path}: is no deployment file ({error})") from None
+    except KeyError as error:
+        raise DeploymentError(f"{path}: has no {error}") from None
+
+    provider = contracts.ClearingHouse.provider
+    if chain_id != provider.chain_id:
+        raise DeploymentError(f"{path}: is of chain {chain_id}, but this is chain {provider.chain_id}")
+    for key, address in addresses.items():
+        if not provider.get_code(address):
+            raise DeploymentError(f"{path}: {key} has no code at {address}; was the chain started anew?")
+    instances = {
+        key: getattr(contracts, CONTAINERS[key]).at(address, fetch_from_explorer=False, detect_proxy=False)
+        for key, address in addresses.items()
+    }
+    return Protocol(**instances, names=names)
 
 
 def create_account(protocol: Protocol, owner: Any, mode: Mode = Mode.PORTFOLIO) -> int:

@@ -1,0 +1,326 @@
+"""Deploy the whole protocol to any network: `ape run deploy --network NETWORK` (`make deploy`).
+
+Everything that can be wrong is looked at before the first transaction. The deployment file that it writes is read again
+by `scripts.protocol.load`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import ape
+import click
+from ape.cli import ConnectedProviderCommand, network_option
+from ape.exceptions import AccountsError, ApeException, ConfigError, NetworkError, ProviderError
+from ape.logging import LogLevel, logger
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from web3 import Web3
+
+from python_model import methodology
+from scripts import chain, protocol
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE_LIMIT = 24_576  # EIP-170, bytes of runtime code
+# What everything takes, rounded up: a deployment that stops half-way has cost money and is worth nothing.
+GAS = 30_000_000
+MAX_UNDERLYINGS = 255
+MAX_DECIMALS = 18
+# Chains on which tokens have worth, by chain id: a token that anyone may mint has no place there.
+MAINNETS = {
+    1: "Ethereum",
+    10: "OP Mainnet",
+    25: "Cronos",
+    56: "BNB Smart Chain",
+    100: "Gnosis",
+    130: "Unichain",
+    137: "Polygon",
+    146: "Sonic",
+    250: "Fantom",
+    324: "ZKsync Era",
+    480: "World Chain",
+    999: "HyperEVM",
+    1088: "Metis",
+    1101: "Polygon zkEVM",
+    1284: "Moonbeam",
+    5000: "Mantle",
+    8453: "Base",
+    34443: "Mode",
+    42161: "Arbitrum One",
+    42170: "Arbitrum Nova",
+    42220: "Celo",
+    43114: "Avalanche",
+    57073: "Ink",
+    59144: "Linea",
+    80094: "Berachain",
+    81457: "Blast",
+    534352: "Scroll",
+    7777777: "Zora",
+}
+
+
+def wrong(option: str, why: str) -> click.UsageError:
+    """The error of an option: its name, what is wrong and what to do."""
+    return click.UsageError(f"--{option}: {why}")
+
+
+def read_methodology(name: str) -> methodology.Methodology:
+    """A preset by name."""
+    try:
+        return methodology.load(name)
+    except methodology.MethodologyError as error:
+        raise wrong("methodology", str(error)) from None
+
+
+def read_underlyings(text: str) -> dict[str, int]:
+    """Ids of the underlyings of a list such as ``ETH,BTC``, in order of name."""
+    listed = [name.strip() for name in text.split(",")]
+    if not all(listed) or len(set(listed)) != len(listed):
+        raise wrong("underlyings", f"must be different names with commas between them (got {text!r})")
+    if "ETH" not in listed:
+        raise wrong("underlyings", f"ETH is missing, of which the collateral WETH is a claim (got {text!r})")
+    if len(listed) > MAX_UNDERLYINGS:
+        raise wrong("underlyings", f"at most {MAX_UNDERLYINGS} (got {len(listed)})")
+    return chain.ids(listed)
+
+
+def read_token(option: str, address: str, provider: Any) -> str:
+    """The checksummed address of a token."""
+    try:
+        checked = str(Web3.to_checksum_address(address))
+    except ValueError:
+        raise wrong(option, f"must be an address, 0x and 40 hexadecimal digits (got {address!r})") from None
+    if address[2:] not in (address[2:].lower(), address[2:].upper(), checked[2:]):
+        raise wrong(option, f"the checksum does not fit, so that a digit may be wrong (got {address})")
+    if not provider.get_code(checked):
+        raise wrong(option, f"there is no contract at {checked} on chain {provider.chain_id}")
+    return checked
+
+
+def read_tokens(quote: str | None, weth: str | None, provider: Any) -> tuple[str, str] | None:
+    """Addresses of the tokens to use; None where test tokens are to be deployed."""
+    if quote is None and weth is None:
+        if provider.chain_id in MAINNETS:
+            raise wrong(
+                "quote",
+                f"test tokens are not deployed on {MAINNETS[provider.chain_id]}; pass --quote with the address of a "
+                "stablecoin and --weth with that of WETH",
+            )
+        return None
+    if quote is None or weth is None:
+        missing, given = ("quote", "weth") if quote is None else ("weth", "quote")
+        raise wrong(missing, f"missing; pass it together with --{given}, or neither for test tokens")
+    addresses = read_token("quote", quote, provider), read_token("weth", weth, provider)
+    if addresses[0] == addresses[1]:
+        raise wrong("weth", f"must be another token than --quote (got {addresses[1]} for both)")
+    return addresses
+
+
+def read_out(path: Path, provider: Any) -> Path:
+    """The path to write to, its folder made."""
+    if path.is_dir():
+        raise wrong("out", f"{path} is a folder; name a file in it")
+    if path.exists() and not provider.network.is_dev:
+        raise wrong("out", f"{path} describes an earlier deployment; move it away or name another file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise wrong("out", f"{path.parent} cannot be made ({error.strerror}); name another file") from None
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise wrong("out", f"{path} cannot be written; name a file in a folder of yours")
+    return path
+
+
+def read_account(alias: str | None, provider: Any) -> Any:
+    """The account that pays and becomes the owner: by alias, or the first test account of a local network."""
+    test_accounts = ape.accounts.test_accounts
+    if alias is None:
+        if provider.network.is_dev:
+            return test_accounts[0]
+        raise wrong("account", "missing; `ape accounts list` shows yours, `ape accounts import ALIAS` adds one")
+    aliases = set(ape.accounts.aliases)
+    if alias not in aliases:
+        known = ", ".join(sorted(aliases)) or "none yet"
+        raise wrong("account", f"no account {alias!r} (yours: {known}); `ape accounts import {alias}` adds it")
+    return ape.accounts.load(alias)
+
+
+def check_funds(account: Any, provider: Any) -> None:
+    """Refuse an account that cannot pay for all of the deployment at the price of now."""
+    price, balance = provider.gas_price, account.balance
+    if balance < GAS * price:
+        raise wrong(
+            "account",
+            f"{account.address} has {balance / 1e18:.6f} ETH on chain {provider.chain_id}; a deployment takes up to "
+            f"{GAS * price / 1e18:.6f} ({GAS / 1e6:.0f} million gas at {price / 1e9:.3g} gwei), so send it some",
+        )
+
+
+def unlock(account: Any) -> None:
+    """Let an encrypted account sign without a question for each transaction."""
+    if not hasattr(account, "set_autosign"):
+        return
+    try:
+        with logger.at_level(LogLevel.ERROR):
+            account.set_autosign(True)
+    except AccountsError:
+        variable = f"APE_ACCOUNTS_{account.alias}_PASSPHRASE"
+        raise wrong("account", f"wrong passphrase for {account.alias!r}; set {variable}, or type it") from None
+
+
+def existing_tokens(contracts: Any, addresses: tuple[str, str]) -> protocol.Tokens:
+    """The tokens at two addresses, which must answer as ERC-20 tokens with decimals do."""
+    found = []
+    for option, address in zip(("quote", "weth"), addresses, strict=True):
+        token = contracts.Token.at(address, fetch_from_explorer=False, detect_proxy=False)
+        try:
+            decimals = token.decimals()
+        except ApeException:
+            raise wrong(option, f"the contract at {address} is no ERC-20 token with decimals") from None
+        if decimals > MAX_DECIMALS:
+            raise wrong(option, f"at most {MAX_DECIMALS} decimals (the token at {address} has {decimals})")
+        found.append(token)
+    return protocol.Tokens(*found)
+
+
+def version() -> str:
+    """The project's version."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+def describe(deployed: protocol.Protocol, name: str, receipts: list[Any], provider: Any) -> dict[str, Any]:
+    """The content of the deployment file.
+
+    Parameters
+    ----------
+    deployed : Protocol
+    name : of the methodology
+    receipts : of every transaction of the deployment, in order
+    provider : ape provider; its address is not kept, as it may hold a key
+
+    Returns
+    -------
+    dict; `block` is the first one of the deployment, `transaction` None for a token that was there before.
+    """
+    created = {r.contract_address: r for r in receipts if r.contract_address}
+
+    def row(contract: Any) -> dict[str, Any]:
+        receipt = created.get(contract.address)
+        return {"address": contract.address, "transaction": receipt.txn_hash if receipt else None}
+
+    tokens = ("quote", "weth")
+    return {
+        "chain_id": provider.chain_id,
+        "network": f"{provider.network.ecosystem.name}:{provider.network.name}",
+        "block": receipts[0].block_number,
+        "deployer": receipts[0].sender,
+        "version": version(),
+        "methodology": name,
+        "underlyings": deployed.names,
+        "contracts": {key: row(c) for key, c in deployed.contracts.items() if key not in tokens},
+        "tokens": {
+            key: {**row(deployed.contracts[key]), "decimals": deployed.contracts[key].decimals()} for key in tokens
+        },
+    }
+
+
+def table(description: dict[str, Any], receipts: list[Any], provider: Any) -> Table:
+    """Addresses, bytes of code and gas."""
+    created = {r.contract_address: r for r in receipts if r.contract_address}
+    view = Table(
+        title=f"Ballast {description['version']} on chain {description['chain_id']}",
+        caption=f"bytes: of code on the chain, {CODE_LIMIT:,} at most (EIP-170)",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    view.add_column("contract", no_wrap=True)
+    view.add_column("address", no_wrap=True)
+    view.add_column("bytes", justify="right", no_wrap=True)
+    view.add_column("gas", justify="right", no_wrap=True)
+    for key, row in {**description["contracts"], **description["tokens"]}.items():
+        receipt = created.get(row["address"])
+        size = len(provider.get_code(row["address"]))
+        gas = f"{receipt.gas_used:,}" if receipt else "was there"
+        view.add_row(key.replace("_", " "), row["address"], f"{size:,}", gas)
+    calls = sum(r.gas_used for r in receipts if not r.contract_address)
+    view.add_row("", "set_publisher, set_contracts and so on", "", f"{calls:,}")
+    view.add_row("total", "", "", f"{sum(r.gas_used for r in receipts):,}")
+    return view
+
+
+class NetworkCommand(ConnectedProviderCommand):
+    """A command on a network, which says in one line what is wrong with the network."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ConfigError, NetworkError, ProviderError) as error:
+            hint = "pass ethereum:sepolia:URL, or set SEPOLIA_RPC_URL to the URL and pass ethereum:sepolia:node"
+            raise wrong("network", f"{error} ({hint})") from error
+
+
+@click.command(cls=NetworkCommand)
+@network_option()
+@click.option("--account", "alias", metavar="ALIAS", help="Who pays and becomes the owner (`ape accounts list`).")
+@click.option("--methodology", "name", default="house", show_default=True, help="Preset of scenarios and charges.")
+@click.option("--underlyings", default="ETH,BTC", show_default=True, help="What may be traded; ETH among it.")
+@click.option("--quote", metavar="ADDRESS", help="Stablecoin that is cash; with --weth. Test tokens by default.")
+@click.option("--weth", metavar="ADDRESS", help="Wrapped ether; with --quote.")
+@click.option("--out", type=click.Path(path_type=Path), help="Deployment file [build/deployments/<chain id>.json].")
+def cli(
+    provider: Any,
+    alias: str | None,
+    name: str,
+    underlyings: str,
+    quote: str | None,
+    weth: str | None,
+    out: Path | None,
+) -> None:
+    """Deploy the whole protocol and write down where it is.
+
+    An encrypted account takes its passphrase from APE_ACCOUNTS_<alias>_PASSPHRASE, or asks for it once.
+    """
+    console = Console()
+    preset, names = read_methodology(name), read_underlyings(underlyings)
+    addresses = read_tokens(quote, weth, provider)
+    out = read_out(out or ROOT / "build" / "deployments" / f"{provider.chain_id}.json", provider)
+    account = read_account(alias, provider)
+    check_funds(account, provider)
+    unlock(account)
+
+    # The cache misses a change in an imported module.
+    with console.status("Compiling"), logger.at_level(LogLevel.WARNING):
+        contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
+    known = None if addresses is None else existing_tokens(contracts, addresses)
+
+    sent = len(ape.chain.history[account.address].sessional)
+    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress, logger.at_level(LogLevel.WARNING):
+        steps = protocol.STEPS + (protocol.TOKEN_STEPS if known is None else 0)
+        task = progress.add_task("", total=steps, completed=-1)
+
+        def announce(step: str) -> None:
+            progress.update(task, description=step, advance=1)
+
+        try:
+            tokens = known or protocol.deploy_tokens(contracts, account, announce)
+            deployed = protocol.deploy(contracts, account, preset, names, tokens, announce)
+        except ApeException as error:
+            step = progress.tasks[task].description
+            raise click.ClickException(f"{step}: {error} (no use in what came before it: deploy again)") from error
+        announce("done")
+    receipts = ape.chain.history[account.address].sessional[sent:]
+
+    description = describe(deployed, name, receipts, provider)
+    out.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    console.print(table(description, receipts, provider))
+    console.print(f"Deployment file: {out}", soft_wrap=True)

@@ -1,0 +1,363 @@
+"""`ape run deploy` as a user runs it: on a chain with the id of Sepolia, from an encrypted account."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import pytest
+from eth_account import Account
+from web3 import HTTPProvider, Web3
+
+from scripts import deploy, protocol
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+SEPOLIA, MAINNET = 11155111, 1
+PASSPHRASE = "correct horse battery staple"
+NAMES = ("clearing_house", "exchange", "liquidation", "engine", "report", "methodology", "kernel", "market_data")
+
+# A user who has only the deployment file. The contracts are in the cache, as the deployment has just compiled them.
+USER = """
+import json, sys
+from types import SimpleNamespace
+import ape
+from scripts import protocol
+
+network, file = sys.argv[1:]
+with ape.networks.parse_network_choice(network):
+    loaded = protocol.load(file, SimpleNamespace(**ape.project.load_contracts()))
+    user = ape.accounts.load("deployer")
+    user.set_autosign(True)
+    account = protocol.create_account(loaded, user)
+    protocol.fund(loaded, user, account, usd=1234.5, ether=2.0)
+    print(json.dumps({
+        "account": account,
+        "owner": loaded.clearing_house.owner_of(account),
+        "cash": loaded.clearing_house.cash(account),
+        "weth": loaded.clearing_house.balance_of(account, protocol.WETH),
+        "names": loaded.names,
+    }))
+"""
+
+
+@dataclass(frozen=True)
+class Node:
+    """An Anvil of the test's own."""
+
+    url: str
+    web3: Web3
+
+    def ask(self, address: str, function: str) -> str:
+        """The address that a view without arguments answers."""
+        data = self.web3.eth.call({"to": address, "data": Web3.keccak(text=f"{function}()")[:4]})
+        return Web3.to_checksum_address(data[-20:])
+
+
+@contextmanager
+def anvil(chain_id: int) -> Iterator[Node]:
+    """Anvil on a free port; stopped at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    binary = shutil.which("anvil")
+    assert binary is not None
+    command = [binary, "--port", str(port), "--chain-id", str(chain_id), "--silent"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    node = Node(f"http://127.0.0.1:{port}", Web3(HTTPProvider(f"http://127.0.0.1:{port}")))
+    try:
+        for _ in range(100):
+            if node.web3.is_connected():
+                break
+            time.sleep(0.1)
+        yield node
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@dataclass(frozen=True)
+class User:
+    """An encrypted account in an ape data folder of the test's own, and the environment that opens it."""
+
+    address: str
+    environment: dict[str, str]
+
+    def run(self, *command: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run a command as this user."""
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    def deploy(self, network: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run the command under test."""
+        return self.run("ape", "run", "deploy", "--network", network, *options)
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: Any) -> User:
+    """What `ape accounts generate deployer` leaves behind, and a second account that never gets any ether."""
+    folder = tmp_path_factory.mktemp("ape")
+    (folder / "accounts").mkdir()
+    addresses = []
+    for alias in ("deployer", "pauper"):
+        account = Account.create()
+        (folder / "accounts" / f"{alias}.json").write_text(json.dumps(Account.encrypt(account.key, PASSPHRASE)))
+        addresses.append(account.address)
+    variables = {"APE_DATA_FOLDER": str(folder), "APE_ACCOUNTS_deployer_PASSPHRASE": PASSPHRASE}
+    # A tester's own node is not to be asked.
+    inherited = {key: value for key, value in os.environ.items() if key != "SEPOLIA_RPC_URL"}
+    return User(addresses[0], {**inherited, **variables})
+
+
+@pytest.fixture(scope="module")
+def node(user: User) -> Iterator[Node]:
+    """A chain that says it is Sepolia, on which the user has some ether."""
+    with anvil(SEPOLIA) as running:
+        running.web3.provider.make_request("anvil_setBalance", [user.address, hex(10**18)])
+        yield running
+
+
+@pytest.fixture(scope="module")
+def network(node: Node) -> str:
+    return f"ethereum:sepolia:{node.url}"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: Any) -> Path:
+    return tmp_path_factory.mktemp("deployments") / "new" / "sepolia.json"
+
+
+@pytest.fixture(scope="module")
+def run(user: User, network: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """The deployment."""
+    done = user.deploy(network, "--account", "deployer", "--out", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def file(run: Any, path: Path) -> dict[str, Any]:
+    """The deployment file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def addresses(file: dict[str, Any]) -> dict[str, str]:
+    """Every address in the file, by name."""
+    return {key: row["address"] for key, row in {**file["contracts"], **file["tokens"]}.items()}
+
+
+def test_the_file_says_where_and_what(file, user):
+    assert (file["chain_id"], file["network"]) == (SEPOLIA, "ethereum:sepolia")
+    assert (file["methodology"], file["underlyings"]) == ("house", {"BTC": 1, "ETH": 2})
+    assert file["deployer"] == user.address
+    assert f'version = "{file["version"]}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert set(file["contracts"]) == set(NAMES)
+    assert {key: row["decimals"] for key, row in file["tokens"].items()} == {"quote": 6, "weth": 18}
+
+
+def test_nothing_secret_is_written_or_printed(run, path, node):
+    for text in (path.read_text(encoding="utf-8"), run.stdout):
+        assert PASSPHRASE not in text
+        assert node.url not in text
+
+
+def test_every_address_has_code_and_came_from_its_transaction(file, addresses, node):
+    blocks = []
+    for key, row in {**file["contracts"], **file["tokens"]}.items():
+        receipt = node.web3.eth.get_transaction_receipt(row["transaction"])
+        assert receipt["contractAddress"] == addresses[key], key
+        assert node.web3.eth.get_code(addresses[key]), key
+        blocks.append(receipt["blockNumber"])
+    assert file["block"] == min(blocks)
+
+
+def test_the_contracts_know_each_other(addresses, node):
+    house = addresses["clearing_house"]
+    for function in ("engine", "report", "exchange", "liquidation", "market_data"):
+        assert node.ask(house, function) == addresses[function], function
+    for contract in ("exchange", "liquidation"):
+        assert node.ask(addresses[contract], "clearing_house") == house
+    for contract in ("engine", "report"):
+        assert node.ask(addresses[contract], "market_data") == addresses["market_data"]
+        assert node.ask(addresses[contract], "methodology") == addresses["methodology"]
+        assert node.ask(addresses[contract], "pricing_kernel") == addresses["kernel"]
+
+
+def test_the_deployer_owns_them(addresses, node, user):
+    assert node.ask(addresses["clearing_house"], "owner") == user.address
+    assert node.ask(addresses["market_data"], "owner") == user.address
+
+
+def test_the_tables_gas_is_that_of_the_chain_and_within_what_was_asked_of_the_account(run, file, addresses, node):
+    head = node.web3.eth.block_number
+    blocks = [node.web3.eth.get_block(n) for n in range(file["block"], head + 1)]
+    total = sum(block["gasUsed"] for block in blocks[: protocol.STEPS + protocol.TOKEN_STEPS])
+    assert 0.8 * deploy.GAS < total < deploy.GAS
+    assert f"{total:,}" in run.stdout
+    for address in addresses.values():
+        assert address in run.stdout
+        assert f"{len(node.web3.eth.get_code(address)):,}" in run.stdout
+
+
+def test_the_progress_bar_reaches_its_end(run):
+    steps = protocol.STEPS + protocol.TOKEN_STEPS
+    assert f"{steps}/{steps}" in run.stdout
+
+
+def test_a_user_of_the_file_opens_an_account_and_deposits(run, user, network, path):
+    done = user.run(sys.executable, "-c", USER, network, str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen == {
+        "account": 1,
+        "owner": user.address,
+        "cash": 1234_500000 * 10**12,
+        "weth": 2 * 10**18,
+        "names": {"BTC": 1, "ETH": 2},
+    }
+
+
+def test_an_earlier_deployment_is_not_overwritten(run, user, network, path):
+    before = path.read_bytes()
+    again = user.deploy(network, "--account", "deployer", "--out", str(path))
+    assert again.returncode != 0
+    assert f"--out: {path} describes an earlier deployment" in again.stderr
+    assert path.read_bytes() == before
+
+
+def test_an_account_without_funds_is_told_how_much_it_needs(user, network, tmp_path):
+    done = user.deploy(network, "--account", "pauper", "--out", str(tmp_path / "x.json"))
+    assert done.returncode != 0
+    assert "--account: 0x" in done.stderr
+    assert "has 0.000000 ETH" in done.stderr
+    assert "30 million gas" in done.stderr
+
+
+def test_a_wrong_passphrase_says_where_the_right_one_belongs(user, network, tmp_path):
+    mistaken = User(user.address, {**user.environment, "APE_ACCOUNTS_deployer_PASSPHRASE": "battery"})
+    done = mistaken.deploy(network, "--account", "deployer", "--out", str(tmp_path / "x.json"))
+    assert done.returncode != 0
+    assert "--account: wrong passphrase for 'deployer'; set APE_ACCOUNTS_deployer_PASSPHRASE" in done.stderr
+
+
+def test_a_mainnet_gets_no_test_tokens(user, tmp_path):
+    with anvil(MAINNET) as node:
+        out = str(tmp_path / "x.json")
+        done = user.deploy(f"ethereum:mainnet:{node.url}", "--account", "deployer", "--out", out)
+        assert node.web3.eth.block_number == 0
+    assert done.returncode != 0
+    assert "--quote: test tokens are not deployed on Ethereum; pass --quote with the address" in done.stderr
+
+
+def test_a_node_that_does_not_answer_is_an_error_of_the_option(user):
+    done = user.deploy("ethereum:sepolia:node")
+    assert done.returncode != 0
+    assert "Error: --network: " in done.stderr
+    assert "SEPOLIA_RPC_URL" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def token(project_contracts: Any, deployer: Any) -> Any:
+    """A token on the session's local chain."""
+    return deployer.deploy(project_contracts.Token, "USD Coin", "USDC", 6)
+
+
+def refusal(function: Any, *arguments: Any) -> str:
+    """The message with which a reader of options refuses."""
+    with pytest.raises(click.UsageError) as caught:
+        function(*arguments)
+    return caught.value.message
+
+
+def test_options_that_name_nothing_known():
+    assert refusal(deploy.read_methodology, "hause") == (
+        "--methodology: unknown methodology 'hause' (known: deribit, house, span, tims)"
+    )
+    assert refusal(deploy.read_underlyings, "BTC,SOL").startswith("--underlyings: ETH is missing")
+    for text in ("", "ETH,", "ETH,BTC,ETH"):
+        assert refusal(deploy.read_underlyings, text).startswith("--underlyings: must be different names")
+    many = ",".join(["ETH", *(f"U{i}" for i in range(255))])
+    assert refusal(deploy.read_underlyings, many) == "--underlyings: at most 255 (got 256)"
+
+
+def test_addresses_that_are_no_tokens(chain, project_contracts, token, accounts):
+    provider = chain.provider
+    other = accounts[5].address
+    assert refusal(deploy.read_tokens, token.address, None, provider).startswith("--weth: missing; pass it together")
+    assert refusal(deploy.read_tokens, None, token.address, provider).startswith("--quote: missing; pass it together")
+    assert refusal(deploy.read_tokens, "0x12", token.address, provider).startswith("--quote: must be an address")
+    assert "--weth: there is no contract at" in refusal(deploy.read_tokens, token.address, other, provider)
+    assert refusal(deploy.read_tokens, token.address, token.address, provider).startswith("--weth: must be another")
+    mistyped = token.address[:-1] + ("0" if token.address[-1] != "0" else "1")
+    assert refusal(deploy.read_tokens, mistyped, other, provider).startswith("--quote: the checksum does not fit")
+
+    assert deploy.read_tokens(None, None, provider) is None
+    assert deploy.read_token("quote", token.address.lower(), provider) == token.address
+
+
+def test_contracts_that_are_no_tokens(project_contracts, deployer, token):
+    market_data = deployer.deploy(project_contracts.MarketData, 3600)
+    pair = (token.address, market_data.address)
+    assert "is no ERC-20 token with decimals" in refusal(deploy.existing_tokens, project_contracts, pair)
+    fine = deployer.deploy(project_contracts.Token, "Too fine", "FINE", 19)
+    assert refusal(deploy.existing_tokens, project_contracts, (fine.address, token.address)) == (
+        f"--quote: at most 18 decimals (the token at {fine.address} has 19)"
+    )
+
+
+def test_a_deployment_can_use_tokens_that_are_there(project_contracts, deployer, token, chain):
+    weth = deployer.deploy(project_contracts.Token, "Wrapped Ether", "WETH", 18)
+    tokens = deploy.existing_tokens(project_contracts, (token.address, weth.address))
+    house = deploy.read_methodology("house")
+    sent = len(chain.history[deployer.address].sessional)
+    deployed = protocol.deploy(project_contracts, deployer, house, deploy.read_underlyings("ETH"), tokens)
+    receipts = chain.history[deployer.address].sessional[sent:]
+    described = deploy.describe(deployed, "house", receipts, chain.provider)
+    assert described["tokens"]["quote"] == {"address": token.address, "transaction": None, "decimals": 6}
+    assert len(receipts) == protocol.STEPS
+
+
+def test_files_that_cannot_be_written(chain, tmp_path):
+    assert refusal(deploy.read_out, tmp_path, chain.provider).startswith("--out: ")
+    (tmp_path / "file").write_text("")
+    message = refusal(deploy.read_out, tmp_path / "file" / "x.json", chain.provider)
+    assert message.startswith(f"--out: {tmp_path / 'file'} cannot be made")
+
+
+def test_accounts_that_are_not_there(chain):
+    assert refusal(deploy.read_account, "nobody", chain.provider).startswith("--account: no account 'nobody'")
+    live = SimpleNamespace(network=SimpleNamespace(is_dev=False))
+    assert refusal(deploy.read_account, None, live).startswith("--account: missing; `ape accounts list`")
+
+
+def test_files_that_cannot_be_loaded(project_contracts, chain, file, path, tmp_path):
+    """On the session's local chain, which is not that of the file."""
+
+    def why(content: Any) -> str:
+        (tmp_path / "x.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        with pytest.raises(protocol.DeploymentError) as caught:
+            protocol.load(tmp_path / "x.json", project_contracts)
+        return str(caught.value)
+
+    with pytest.raises(protocol.DeploymentError, match="cannot be read"):
+        protocol.load(tmp_path / "missing.json", project_contracts)
+    assert "is no deployment file" in why("{")
+    assert "is no deployment file" in why([])
+    assert "has no 'tokens'" in why({"contracts": {}})
+    assert f"is of chain {SEPOLIA}, but this is chain {chain.chain_id}" in why(file)
+    assert "has no code at" in why({**file, "chain_id": chain.chain_id})
