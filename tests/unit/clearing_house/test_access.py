@@ -98,7 +98,7 @@ HOUSE: dict[str, Row] = {
         "accounts: not authorised",
     ),
     "sell_slice": (
-        lambda s: (s.unhealthy, s.world.taking, WAD // 2, 0),
+        lambda s: (s.unhealthy, s.world.taking, WAD // 2),
         {"liquidation contract"},
         "liquidation: caller",
     ),
@@ -205,7 +205,7 @@ HARMFUL: dict[str, tuple[Callable[[Stage, int], tuple[Any, ...]], str]] = {
     "trade": (lambda s, a: s.world.terms(a, s.world.making, perp(0.000001, 1700)), MARGIN),
     "execute": (lambda s, a: ([action(TRANSFER, a, counterparty=s.second, amount=1)],), MARGIN),
     # As the bidder; the account sold is not touched otherwise.
-    "sell_slice": (lambda s, a: (s.unhealthy, a, WAD // 2, 0), "liquidation: bidder's margin"),
+    "sell_slice": (lambda s, a: (s.unhealthy, a, WAD // 2), "liquidation: bidder's margin"),
 }
 # What does neither, by whoever may call it: afterwards the figures are the same, or better by the deposit.
 HARMLESS: dict[str, tuple[str, Callable[[Stage, int], tuple[Any, ...]]]] = {

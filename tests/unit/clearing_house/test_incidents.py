@@ -52,7 +52,7 @@ def test_euler_2023_nobody_gives_away_what_keeps_the_account_healthy(world: Worl
     for gift in gifts:
         assert world.tries(world.house.execute, [gift], sender=world.taker) == MARGIN
     bid = (world.liquidation.liquidate, account, world.bidding, WAD, *NO_LIMITS)
-    assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy or stale"
+    assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy"
 
 
 def test_platypus_2023_every_exit_runs_the_full_check(world: World) -> None:

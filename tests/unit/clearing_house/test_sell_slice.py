@@ -1,6 +1,6 @@
 """What the clearing house checks by itself, whatever the liquidation contract says.
 
-Another liquidation contract is appointed here: a user's account, which may ask for anything.
+Another liquidation contract is appointed here, which asks for whatever it is told to.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from tests.unit.protocol_fixtures import LIQUIDATION, WAD, World, perp
 
 @pytest.fixture
 def seller(world: World) -> World:
-    """The heir is the liquidation contract."""
-    world.house.set_contracts(world.protocol.report, world.exchange, world.heir, sender=world.owner)
+    """The house sells as a contract of the tests says."""
+    rule = world.owner.deploy(world.contracts.SliceSeller)
+    world.house.set_contracts(world.protocol.report, world.exchange, rule, sender=world.owner)
     return world
 
 
@@ -25,13 +26,14 @@ def unhealthy(world: World) -> int:
 
 
 def sell(world: World, account: int, bidder: int, fraction: int = WAD, discount: int = 0) -> str | None:
-    return world.tries(world.house.sell_slice, account, bidder, fraction, discount, sender=world.heir)
+    rule = world.contracts.SliceSeller.at(world.house.liquidation())
+    return world.tries(rule.sell, world.house, account, bidder, fraction, discount, sender=world.stranger)
 
 
 def test_only_the_liquidation_contract_sells(seller: World) -> None:
     account = unhealthy(seller)
     for user in (seller.owner, seller.bidder, seller.stranger, seller.liquidation):
-        answer = seller.tries(seller.house.sell_slice, account, seller.bidding, WAD, 0, sender=user)
+        answer = seller.tries(seller.house.sell_slice, account, seller.bidding, WAD, sender=user)
         assert answer == "liquidation: caller"
     assert sell(seller, account, seller.bidding) is None
 

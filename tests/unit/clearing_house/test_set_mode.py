@@ -25,9 +25,9 @@ def test_only_the_owner_changes_it(world: World) -> None:
 
 def test_an_isolated_account_holds_one_leg(world: World) -> None:
     account = world.open(world.taker, usd=100_000, mode=ISOLATED)
-    assert world.try_trade(account, world.making, perp(1), future(world.week, 1)) == "positions: isolated"
+    assert world.try_trade(account, world.making, perp(1), future(world.week, 1)) == "positions: legs of this mode"
     world.trade(account, world.making, perp(1))
-    assert world.try_trade(account, world.making, future(world.week, 1)) == "positions: isolated"
+    assert world.try_trade(account, world.making, future(world.week, 1)) == "positions: legs of this mode"
     world.trade(account, world.making, perp(2))
     assert list(world.sizes(account).values()) == [3_000_000]
 
@@ -41,12 +41,12 @@ def test_an_isolated_account_may_swap_its_leg_in_one_package(world: World) -> No
 
 def test_an_isolated_maker_holds_one_leg_too(world: World) -> None:
     account = world.open(world.maker, usd=100_000, mode=ISOLATED)
-    assert world.try_trade(world.taking, account, perp(1), future(world.week, 1)) == "positions: isolated"
+    assert world.try_trade(world.taking, account, perp(1), future(world.week, 1)) == "positions: legs of this mode"
 
 
 def test_an_account_of_two_legs_does_not_become_isolated(world: World) -> None:
     world.trade(world.taking, world.making, perp(1), future(world.week, -1))
-    assert world.tries(world.house.set_mode, world.taking, ISOLATED, sender=world.taker) == "positions: isolated"
+    assert world.tries(world.house.set_mode, world.taking, ISOLATED, sender=world.taker) == "positions: legs of this mode"
 
 
 def test_an_account_that_lives_on_its_offsets_stays_in_portfolio_mode(world: World) -> None:

@@ -77,4 +77,4 @@ def test_an_account_exactly_at_the_line_is_healthy(project_contracts: Any, accou
     assert world.health(account) == 0
     assert world.liquidation.largest_slice(account) == 0
     bid = (world.liquidation.liquidate, account, world.bidding, WAD, 0, 2**255, 2**64)
-    assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy or stale"
+    assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy"

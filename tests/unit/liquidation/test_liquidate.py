@@ -64,14 +64,14 @@ def test_a_healthy_account_is_not_sold(world: World) -> None:
     world.trade(account, world.making, perp(10))
     for factor in (1.0, 0.96):
         world.move(factor)
-        assert answer(world, *bid(world, account)) == "liquidation: healthy or stale"
+        assert answer(world, *bid(world, account)) == "liquidation: healthy"
 
 
 def test_nothing_is_sold_on_stale_data(world: World) -> None:
     """INV-13."""
     account = distressed(world)
     world.go_stale()
-    assert answer(world, *bid(world, account)) == "liquidation: healthy or stale"
+    assert answer(world, *bid(world, account)) == "liquidation: stale data"
 
 
 def test_a_stale_underlying_of_the_bidder_is_enough(world: World) -> None:
@@ -134,7 +134,7 @@ def test_a_bidder_without_room_is_refused(world: World) -> None:
     account = distressed(world)
     isolated = world.open(world.bidder, usd=1_000_000, mode=ISOLATED)
     world.trade(isolated, world.making, future(world.week, 1))
-    assert answer(world, *bid(world, account, isolated)) == "positions: isolated"
+    assert answer(world, *bid(world, account, isolated)) == "positions: legs of this mode"
     for u in range(10, 18):
         world.publish(u, flat_market(100.0, world.start, days=()))
     for u in SPOT:
@@ -290,7 +290,7 @@ def test_a_liquidated_account_is_not_sold_again(world: World) -> None:
     account = distressed(world)
     world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
     assert world.health(account) > 0
-    assert answer(world, *bid(world, account)) == "liquidation: healthy or stale"
+    assert answer(world, *bid(world, account)) == "liquidation: healthy"
 
 
 def test_small_bids_one_after_the_other_take_no_more_than_one(world: World) -> None:
