@@ -181,6 +181,15 @@ def test_who_has_no_position_may_withdraw_on_stale_data(world: World) -> None:
     world.house.withdraw(world.taking, QUOTE, usd(100_000), world.taker, sender=world.taker)
 
 
+def test_a_position_that_could_not_be_opened_any_more_can_be_closed(world: World) -> None:
+    """Decision 7: the market fell, and with it the highest strike that may be traded."""
+    account = world.open(world.taker, usd=10_000)
+    legs = [put(world.month, 199_000, size) for size in (-0.01, 0.01)]
+    world.trade(account, world.making, world.marked(legs[0]))
+    world.move(0.9)
+    assert world.try_trade(account, world.making, world.marked(legs[1])) is None
+
+
 def test_what_was_never_published_is_never_used(world: World) -> None:
     """INV-13."""
     assert world.try_trade(world.taking, world.making, perp(1, 2000, 9)) == "engine: no market data"
@@ -222,9 +231,10 @@ def test_a_stale_price_of_collateral_buys_no_options(world: World) -> None:
     assert world.tries(world.house.execute, batch, sender=world.taker) == REFUSED
 
 
+@pytest.mark.parametrize("way", ["deposit", "transfer"])
 @pytest.mark.parametrize("instrument", ["option", "perpetual"])
-def test_a_stale_price_of_collateral_closes_at_no_fantastic_price(world: World, instrument: str) -> None:
-    """INV-13. As above, in the guise of a closing trade: risk falls, and equity is kept up by tokens at a stale price."""
+def test_a_stale_price_of_collateral_closes_at_no_fantastic_price(world: World, instrument: str, way: str) -> None:
+    """INV-13. As above, as a closing trade: risk falls, and tokens at a stale price keep equity up."""
     kind = stale_tokens(world)
     debtor, winner = world.open(world.taker, usd=100), world.open(world.taker, usd=100)
     if instrument == "option":
@@ -233,8 +243,14 @@ def test_a_stale_price_of_collateral_closes_at_no_fantastic_price(world: World, 
     else:
         world.trade(debtor, winner, perp(-0.01))
         close = perp(0.01, 89_000_000)
+    if way == "deposit":
+        bring = action(DEPOSIT, debtor, collateral=kind, amount=10**24)
+    else:
+        store = world.open(world.taker)
+        world.house.deposit(store, kind, 10**24, sender=world.taker)
+        bring = action(TRANSFER, store, counterparty=debtor, collateral=kind, amount=10**24)
     batch = [
-        action(DEPOSIT, debtor, collateral=kind, amount=10**24),
+        bring,
         world.trade_action(debtor, winner, close),
         action(WITHDRAW, winner, collateral=QUOTE, amount=usd(880_000), recipient=world.taker.address),
     ]
