@@ -99,7 +99,7 @@ def agree(
     nonce: uint256,
     deadline: uint256,
     signature: Bytes[65],
-) -> (DynArray[uint256, MAX_LEGS], int256, int256):
+) -> (DynArray[uint256, MAX_LEGS], int256, int256, bool):
     """
     @custom:see IExchange
     """
@@ -123,6 +123,7 @@ def agree(
     last: uint256 = 0
     expiry: uint256 = 0
     highest_strike: uint256 = 0
+    too_high: bool = False
     for leg: IClearingHouse.Leg in legs:
         assert leg.expiry == 0 or block.timestamp < leg.expiry, "exchange: expired"
         assert leg.price < PRICE_LIMIT, "exchange: price"
@@ -133,7 +134,7 @@ def agree(
             if word >> 216 != expiry:
                 expiry = word >> 216
                 highest_strike = self._highest_strike(market_data, leg.underlying, leg.expiry)
-            assert leg.strike <= highest_strike, "exchange: strike"
+            too_high = too_high or leg.strike > highest_strike
         package.append(word)
         value: int256 = leg.size * convert(leg.price, int256) * TO_WAD
         if leg.kind < position.CALL:
@@ -141,7 +142,7 @@ def agree(
         else:
             premium += value
     log IExchange.Traded(taker=taker, maker=maker, premium=premium, cost=cost, legs=legs)
-    return package, premium, cost
+    return package, premium, cost, too_high
 
 
 @internal

@@ -46,7 +46,9 @@ def test_an_isolated_maker_holds_one_leg_too(world: World) -> None:
 
 def test_an_account_of_two_legs_does_not_become_isolated(world: World) -> None:
     world.trade(world.taking, world.making, perp(1), future(world.week, -1))
-    assert world.tries(world.house.set_mode, world.taking, ISOLATED, sender=world.taker) == "positions: legs of this mode"
+    assert (
+        world.tries(world.house.set_mode, world.taking, ISOLATED, sender=world.taker) == "positions: legs of this mode"
+    )
 
 
 def test_an_account_that_lives_on_its_offsets_stays_in_portfolio_mode(world: World) -> None:

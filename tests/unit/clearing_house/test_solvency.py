@@ -210,13 +210,26 @@ def test_stale_data_let_nobody_open_positions_with_a_deposit(world: World) -> No
     assert world.tries(world.house.execute, batch, sender=world.taker) == REFUSED
 
 
-def stale_tokens(world: World) -> int:
-    """A kind of collateral whose price of 1 USD is stale, of which the taker may deposit a million."""
+def stale_tokens(world: World, *holders: int) -> int:
+    """A kind of collateral whose price of 1 USD is stale, of which the taker may deposit a million.
+
+    The holders have one unit of it each, from when its price was fresh: a new kind with a stale price is refused.
+    """
     token = world.owner.deploy(world.contracts.Token, "Depegged", "DPG", 18)
     kind, source = world.list_kind(token)
+    world.give(token, world.taker, 10**24 + len(holders))
+    for holder in holders:
+        world.house.deposit(holder, kind, 1, sender=world.taker)
     source.set_price(WAD, False, sender=world.owner)
-    world.give(token, world.taker, 10**24)
     return kind
+
+
+def test_a_new_kind_with_a_stale_price_is_refused_beside_positions(world: World) -> None:
+    """It would stop every liquidation of the account."""
+    kind = stale_tokens(world)
+    world.trade(world.taking, world.making, perp(10))
+    deposit = (world.house.deposit, world.taking, kind, 1)
+    assert world.tries(*deposit, sender=world.taker) == "custody: stale price"
 
 
 def test_a_stale_price_of_collateral_buys_no_options(world: World) -> None:
@@ -235,7 +248,6 @@ def test_a_stale_price_of_collateral_buys_no_options(world: World) -> None:
 @pytest.mark.parametrize("instrument", ["option", "perpetual"])
 def test_a_stale_price_of_collateral_closes_at_no_fantastic_price(world: World, instrument: str, way: str) -> None:
     """INV-13. As above, as a closing trade: risk falls, and tokens at a stale price keep equity up."""
-    kind = stale_tokens(world)
     debtor, winner = world.open(world.taker, usd=100), world.open(world.taker, usd=100)
     if instrument == "option":
         world.trade(debtor, winner, call(world.week, 2000, -0.01, 50))
@@ -243,12 +255,13 @@ def test_a_stale_price_of_collateral_closes_at_no_fantastic_price(world: World, 
     else:
         world.trade(debtor, winner, perp(-0.01))
         close = perp(0.01, 89_000_000)
+    kind = stale_tokens(world, debtor)
     if way == "deposit":
-        bring = action(DEPOSIT, debtor, collateral=kind, amount=10**24)
+        bring = action(DEPOSIT, debtor, collateral=kind, amount=9 * 10**23)
     else:
         store = world.open(world.taker)
-        world.house.deposit(store, kind, 10**24, sender=world.taker)
-        bring = action(TRANSFER, store, counterparty=debtor, collateral=kind, amount=10**24)
+        world.house.deposit(store, kind, 9 * 10**23, sender=world.taker)
+        bring = action(TRANSFER, store, counterparty=debtor, collateral=kind, amount=9 * 10**23)
     batch = [
         bring,
         world.trade_action(debtor, winner, close),
@@ -259,8 +272,8 @@ def test_a_stale_price_of_collateral_closes_at_no_fantastic_price(world: World, 
 
 def test_a_stale_price_of_collateral_replaces_no_cash(world: World) -> None:
     """INV-13. The account has positions, and swaps the cash that secures them for tokens at a stale price."""
-    kind = stale_tokens(world)
     world.trade(world.taking, world.making, perp(10))
+    kind = stale_tokens(world, world.taking)
     other = world.open(world.taker)
     deposit = action(DEPOSIT, world.taking, collateral=kind, amount=10**23)
     exits = [
