@@ -43,7 +43,7 @@ with ape.networks.parse_network_choice(network):
     user = ape.accounts.load("deployer")
     user.set_autosign(True)
     account = protocol.create_account(loaded, user)
-    protocol.fund(loaded, user, account, usd=1234.5, ether=2.0)
+    protocol.fund(loaded, user, account, usd=1234.5)
     print(json.dumps({
         "account": account,
         "owner": loaded.clearing_house.owner_of(account),
@@ -227,7 +227,7 @@ def test_a_user_of_the_file_opens_an_account_and_deposits(run, user, network, pa
         "account": 1,
         "owner": user.address,
         "cash": 1234_500000 * 10**12,
-        "weth": 2 * 10**18,
+        "weth": 0,
         "names": {"BTC": 1, "ETH": 2},
     }
 
