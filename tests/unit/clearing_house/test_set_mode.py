@@ -51,6 +51,18 @@ def test_an_account_of_two_legs_does_not_become_isolated(world: World) -> None:
     )
 
 
+def test_cross_mode_ends_at_32_legs(world: World) -> None:
+    """Each of them is assessed alone, and all must be within one transaction."""
+    account = world.open(world.taker, usd=100_000, mode=CROSS)
+    legs = [call(world.month, 1500 + 50 * i, 0.01, 200) for i in range(33)]
+    for at in (0, 16):
+        world.trade(account, world.making, *legs[at : at + 16])
+    assert world.try_trade(account, world.making, legs[32]) == "positions: legs of this mode"
+    world.house.set_mode(account, PORTFOLIO, sender=world.taker)
+    world.trade(account, world.making, legs[32])
+    assert world.tries(world.house.set_mode, account, CROSS, sender=world.taker) == "positions: legs of this mode"
+
+
 def test_an_account_that_lives_on_its_offsets_stays_in_portfolio_mode(world: World) -> None:
     """The full check: the same hedged book needs far more in cross mode."""
     world.trade(world.taking, world.making, perp(10), future(world.week, -10))

@@ -363,3 +363,22 @@ def test_no_account_loses_its_margin_by_the_passage_of_one_block(world: World) -
     world.trade(long, short, world.marked(put(world.quarter, 200_000, 1)))
     world.wait(12)
     assert world.health(long) >= 0 and world.health(short) >= 0
+
+
+def test_what_closes_beside_it_opens_no_such_strike(world: World) -> None:
+    """INV-04, as above: a package may not trade another leg for it."""
+    long, short = world.open(world.taker, usd=10_000), world.open(world.taker, usd=10_000)
+    world.trade(long, short, perp(0.01))
+    strike = world.marked(put(world.quarter, 4e12, 1))
+    assert world.try_trade(long, short, perp(-0.01), strike) == "exchange: strike"
+
+
+def test_a_strike_that_became_too_high_does_not_grow(world: World) -> None:
+    """INV-04, as above: it may only be closed."""
+    account = world.open(world.taker, usd=10_000)
+    strike = put(world.month, 199_000, 0.01)
+    world.trade(account, world.making, world.marked(strike))
+    world.move(0.9)
+    assert world.try_trade(account, world.making, world.marked(strike)) == "exchange: strike"
+    back = world.marked((*strike[:4], -strike[4], 0))
+    assert world.try_trade(account, world.making, back) is None
