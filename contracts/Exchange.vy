@@ -99,7 +99,7 @@ def agree(
     nonce: uint256,
     deadline: uint256,
     signature: Bytes[65],
-) -> (DynArray[uint256, MAX_LEGS], int256, int256, bool):
+) -> (DynArray[uint256, MAX_LEGS], int256, int256, DynArray[uint256, MAX_PACKAGE]):
     """
     @custom:see IExchange
     """
@@ -123,7 +123,7 @@ def agree(
     last: uint256 = 0
     expiry: uint256 = 0
     highest_strike: uint256 = 0
-    too_high: bool = False
+    too_high: DynArray[uint256, MAX_PACKAGE] = []
     for leg: IClearingHouse.Leg in legs:
         assert leg.expiry == 0 or block.timestamp < leg.expiry, "exchange: expired"
         assert leg.price < PRICE_LIMIT, "exchange: price"
@@ -134,7 +134,8 @@ def agree(
             if word >> 216 != expiry:
                 expiry = word >> 216
                 highest_strike = self._highest_strike(market_data, leg.underlying, leg.expiry)
-            too_high = too_high or leg.strike > highest_strike
+            if leg.strike > highest_strike:
+                too_high.append(word)
         package.append(word)
         value: int256 = leg.size * convert(leg.price, int256) * TO_WAD
         if leg.kind < position.CALL:

@@ -16,7 +16,7 @@ MAX_UNDERLYINGS: constant(uint256) = 8
 MAX_EXPIRIES: constant(uint256) = 16
 # Over all underlyings, and legs in isolated and cross mode, where each is assessed alone: so that an account at every
 # limit can be sold within the 2**24 gas of one transaction.
-MAX_BUCKETS: constant(uint256) = 32
+MAX_BUCKETS: constant(uint256) = 16
 MAX_CROSS_LEGS: constant(uint256) = 32
 MAX_COLLATERALS: constant(uint256) = 16
 # The field of the size in a word.
@@ -64,6 +64,35 @@ def _add(account: uint256, package: DynArray[uint256, MAX_LEGS], cost: int256) -
     if total != self.cost[account]:
         self.cost[account] = total
     return profit
+
+
+@internal
+@view
+def _require_no_growth(receiver: uint256, giver: uint256, word: uint256):
+    """
+    @notice An instrument that nobody may open can be closed or handed on: what two accounts hold of it, long and short
+            added, may not grow. Asked leg by leg, so that nothing else in the package can make up for it.
+    @param receiver Gets the word's size.
+    @param giver Gives it.
+    @param word The leg, before it moves.
+    """
+    size: int256 = position.size(word)
+    a: int256 = self._size(receiver, word)
+    b: int256 = self._size(giver, word)
+    assert abs(a + size) + abs(b - size) <= abs(a) + abs(b), "exchange: strike"
+
+
+@internal
+@view
+def _size(account: uint256, word: uint256) -> int256:
+    """
+    @return What an account holds of a word's instrument; 0 for nothing.
+    """
+    book: DynArray[uint256, MAX_LEGS] = self._books[account]
+    for held: uint256 in book:
+        if position.instrument(held) == position.instrument(word):
+            return position.size(held)
+    return 0
 
 
 @internal
