@@ -14,9 +14,10 @@ from contracts.libraries import position
 MAX_LEGS: constant(uint256) = 128
 MAX_UNDERLYINGS: constant(uint256) = 8
 MAX_EXPIRIES: constant(uint256) = 16
-# Over all underlyings, and legs in isolated and cross mode, where each is assessed alone: so that an account at every
-# limit can be sold within the 2**24 gas of one transaction.
-MAX_BUCKETS: constant(uint256) = 16
+# An account at every limit must be sold within the 2**24 gas of one transaction, which assesses it three times: an expiry
+# costs as much as three legs there. In isolated and cross mode each leg is assessed alone, which is dearer still.
+EXPIRY_WEIGHT: constant(uint256) = 3
+MAX_WEIGHT: constant(uint256) = 152
 MAX_CROSS_LEGS: constant(uint256) = 32
 MAX_COLLATERALS: constant(uint256) = 16
 # The field of the size in a word.
@@ -194,7 +195,7 @@ def _require_limits(
     @param most_legs How many legs its mode allows.
     """
     assert len(book) <= most_legs, "positions: legs of this mode"
-    buckets: uint256 = 0
+    weight: uint256 = len(book)
     seen: uint256 = 0  # one bit for each of the 256 ids
     underlyings: uint256 = 0
     expiries: uint256 = 0
@@ -211,8 +212,8 @@ def _require_limits(
             expiries = 0
         if bucket & (2**32 - 1) != 0:
             expiries += 1
-            buckets += 1
-            assert expiries <= MAX_EXPIRIES and buckets <= MAX_BUCKETS, "positions: too many expiries"
+            weight += EXPIRY_WEIGHT
+            assert expiries <= MAX_EXPIRIES and weight <= MAX_WEIGHT, "positions: too many expiries"
     for claim: uint256 in claims:
         bit: uint256 = 1 << claim
         if claim != 0 and seen & bit == 0:

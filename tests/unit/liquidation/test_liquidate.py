@@ -355,22 +355,6 @@ def account_with_deep_puts(world: World, sign: int) -> int:
     return account
 
 
-@pytest.mark.parametrize("sign", [-1, 1])
-def test_the_rounding_of_slices_stops_no_liquidation(world: World, sign: int) -> None:
-    """INV-09, INV-11. Whichever way it is cut: some slice leaves the account no worse and is worth its price."""
-    account = account_with_deep_puts(world, sign)
-    limit = world.liquidation.largest_slice(account)
-    before = world.figures(world.bidding).net_value
-    gains = []
-    for fraction in (WAD // 10, WAD // 5, limit):
-        arguments = bid(world, account, 0, fraction, max_price=0 if sign > 0 else 2**255)
-        if answer(world, *arguments) is None:
-            with world.ape_chain.isolate():
-                world.liquidation.liquidate(*arguments, sender=world.bidder)
-                gains.append(world.figures(world.bidding).net_value - before)
-    assert max(gains, default=-1) >= 0, gains
-
-
 def test_the_rounding_of_slices_robs_no_bidder(world: World) -> None:
     """INV-09. What is sold may be worth less than nothing, so that its price is 0: only a bid for debts takes it."""
     account = account_with_deep_puts(world, 1)
@@ -403,19 +387,6 @@ def test_collateral_with_a_stale_price_is_not_taken_for_a_shield(world: World) -
     assert answer(world, *bid(world, account)) is None
 
 
-def test_a_speck_of_collateral_whose_price_grew_stale_shields_nobody(world: World) -> None:
-    """As above, by an account that took care to have it before."""
-    _, kind, source = sleepy(world)
-    account = world.open(world.taker, usd=4_500)
-    world.trade(account, world.making, perp(10))
-    world.give(world.contracts.Token.at(world.house.collaterals(kind).token), world.taker, 1)
-    world.house.deposit(account, kind, 1, sender=world.taker)
-    source.set_price(WAD, False, sender=world.owner)
-    world.move(0.85)
-    assert world.health(account) < 0
-    assert answer(world, *bid(world, account)) is None
-
-
 def test_a_leg_that_has_expired_shields_nobody(world: World) -> None:
     """A millionth of an option whose expiry nobody publishes any more; it cannot be closed either."""
     account = world.open(world.taker, usd=4_500)
@@ -429,21 +400,27 @@ def test_a_leg_that_has_expired_shields_nobody(world: World) -> None:
     assert answer(world, *bid(world, account)) is None
 
 
-@pytest.mark.parametrize("mode", [CROSS, 2])
-def test_an_account_at_all_limits_is_sold_in_one_transaction(world: World, mode: int) -> None:
-    """8 underlyings and 16 kinds of collateral; in portfolio mode 32 expiries and 128 legs, in cross mode 32 legs.
+@pytest.mark.parametrize(
+    ("mode", "days", "strikes"),
+    [(2, (30,), 16), (2, (7, 30), 6.5), (2, (7, 30, 60, 90), 1.75), (CROSS, (30,), 4), (CROSS, (7, 30, 60, 90), 1)],
+)
+def test_an_account_at_all_limits_is_sold_in_one_transaction(
+    world: World, mode: int, days: tuple[int, ...], strikes: float
+) -> None:
+    """8 underlyings and 16 kinds of collateral; 128 legs of 8 expiries, 104 of 16, 56 of 32; 32 legs in cross mode.
 
     A transaction has at most 2**24 gas since Osaka.
     """
     account = world.open(world.taker, usd=100_000, mode=mode)
-    days = (7, 30, 60, 90)
     others = range(10, 18)
     for u in others:
         world.publish(u, flat_market(100.0, world.start, days=days))
-    strikes = (95, 100, 105, 110) if mode == 2 else (100,)
+    legs = [(d, 95 + k) for d in days for k in range(-int(-strikes // 1))][: round(strikes * len(days))]
     for u in others:
-        world.trade(account, world.making, *(call(world.start + d * DAY, k, -5, 5, u) for d in days for k in strikes))
-    assert len(world.house.book(account)) == (128 if mode == 2 else 32)
+        world.trade(account, world.making, *(call(world.start + d * DAY, k, -5, 5, u) for d, k in legs))
+    assert len(world.house.book(account)) == 8 * len(legs)
+    more = call(world.start + days[0] * DAY, 90, -5, 5, others[0])
+    assert str(world.try_trade(account, world.making, more)).startswith("positions: "), "the book is not at its limit"
     for i in range(15):
         token = world.owner.deploy(world.contracts.Token, "Claim", "CLM", 18)
         kind, _ = world.list_kind(token, 100 * WAD, others[i % 8])
