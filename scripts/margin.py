@@ -20,6 +20,7 @@ import click
 import numpy as np
 from ape.cli import verbosity_option
 from ape.exceptions import ApeException
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -47,6 +48,8 @@ DUST = 1e-12
 DELTA_SHARE = 0.1
 # A vega errs by this share of itself: the density at a d1 that is off by 1e-11.
 VEGA_SHARE = 1e-9
+# Columns from which on a console has room for the bounds.
+WIDE = 100
 REQUIREMENTS = {"maintenance": "maintenance margin", "initial": "initial margin"}
 EQUITIES = {"equity_maintenance": "maintenance equity", "equity_initial": "initial equity"}
 CHARGES = {
@@ -384,13 +387,14 @@ def number(value: float) -> str:
     return f"{value:,.6f}" if abs(value) < 1e12 else f"{value:.12e}"
 
 
-def comparison(title: str, outcome: Outcome) -> Table:
-    """Contract beside model, figure by figure; scenario P&L left out."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("figure")
-    table.add_column("unit")
-    for heading in ("contract", "model", "contract - model", "allowed"):
-        table.add_column(heading, justify="right")
+def comparison(title: str, outcome: Outcome, width: int) -> Table:
+    """Contract beside model, figure by figure; without scenario P&L, and on a narrow console without the bounds."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("figure, unit")
+    headings = ["contract", "model", "difference", *(["may be off by"] if width >= WIDE else [])]
+    for heading in headings:
+        # A number is never cut: names give way.
+        table.add_column(heading, justify="right", no_wrap=True)
     section = None
     # Of the account, then by underlying.
     for figure in sorted(outcome.figures, key=lambda figure: figure.underlying or ""):
@@ -402,7 +406,8 @@ def comparison(title: str, outcome: Outcome) -> Table:
         allowed = "" if figure.above is None else f"-{figure.below:.1e} to +{figure.above:.1e}"
         values = number(figure.contract), number(figure.model), f"{figure.difference:+.1e}"
         style = "bold red" if figure.disagrees else None
-        table.add_row(escape(figure.title), escape(figure.unit), *values, allowed, style=style)
+        cells = [*values, allowed][: len(headings)]
+        table.add_row(escape(f"{figure.title}, {figure.unit}"), *cells, style=style)
     return table
 
 
@@ -420,7 +425,7 @@ def tell(console: Console, source: Path, case: Case, outcome: Outcome, preset: M
     """Print one case for people."""
     r, contract = outcome.result, outcome.result["contract"]
     title = f"{source.name}: {case.methodology} methodology, {case.book.mode} mode, {r['legs']} legs"
-    console.print(comparison(f"{escape(title)}, {r['scenarios']} scenarios", outcome))
+    console.print(comparison(f"{escape(title)}, {r['scenarios']} scenarios", outcome, console.width))
     console.print(standing(contract), highlight=False)
     for u, scenario in contract["worst_scenario"].items():
         words = in_words(preset, scenario, case.market.underlyings[u].scan_range)
@@ -440,18 +445,19 @@ def tell(console: Console, source: Path, case: Case, outcome: Outcome, preset: M
 
 def overview(title: str, rows: list[tuple[Job, Outcome | None]]) -> Table:
     """One line a case that was assessed."""
-    table = Table(title=title, title_justify="left", caption="money in USD, contract's figures", caption_justify="left")
-    for heading in ("case", "methodology", "mode"):
-        table.add_column(heading)
-    for heading in ("legs", "maintenance", "initial", "equity", "difference", "bound", "gas"):
-        table.add_column(heading, justify="right")
+    caption = "money in USD, the contract's figures; equity and margin are the initial ones; off: most off the model"
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("case", "method, mode"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("legs", "margin", "equity", "off", "bound", "gas"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for job, outcome in rows:
         if outcome is None or job.case is None:
             continue
         r = outcome.result
-        figures = [f"{r['contract'][key]:,.2f}" for key in ("maintenance", "initial", "equity_initial")]
+        figures = [f"{r['contract'][key]:,.2f}" for key in ("initial", "equity_initial")]
         table.add_row(
-            escape(job.source.name), job.case.methodology, job.case.book.mode, str(r["legs"]), *figures,
+            escape(job.source.name), f"{job.case.methodology}, {job.case.book.mode}", str(r["legs"]), *figures,
             f"{r['max_abs_difference']:.1e}", f"{r['error_bound']:.1e}", f"{r['gas']['assess']:,}",
             style="bold red" if outcome.disagreements else None,
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import itertools
 import json
 import subprocess
@@ -242,13 +243,16 @@ def book_of(data: dict[str, Any]) -> tuple[Any, Any]:
 # ---------------------------------------------------------------------------------------------- what people read
 
 
-def test_the_table_has_units_words_and_roundings(desk):
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_table_has_units_words_and_roundings(desk, width):
     data = changed("account.positions[0].size", "-3.0000004")
     case = parse_case(json.dumps(data))
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    margin.tell(console, Path("case.json"), case, desk.assess(case), PRESETS["house"])
-    text = console.export_text()
-    assert "maintenance margin" in text and "USD per 1.00 vol" in text and "ETH per USD" in text
+    outcome = desk.assess(case)
+    console = Console(width=width, record=True, file=io.StringIO())
+    margin.tell(console, Path("case.json"), case, outcome, PRESETS["house"])
+    assert "…" not in (text := " ".join(console.export_text().split()))
+    assert "maintenance margin, USD" in text and "USD per 1.00 vol" in text and "ETH per USD" in text
+    assert all(margin.number(outcome.result[side]["initial"]) in text for side in ("contract", "model"))
     assert "Worst scenario of ETH, all legs together: -64% price, vol up, 25% of the loss counted" in text
     assert 'Note: account.positions[0].size: rounded to 1e-6 (from "-3.0000004" to -3)' in text
     assert "Healthy" in text and "gas" in text
