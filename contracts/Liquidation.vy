@@ -9,9 +9,10 @@
 
             f = (IM - E) / (IM - E + NV (1 - d))
 
-        An account without net value has f = 1 and price 0. Nothing is paid for taking a debt: such an account stays
-        until somebody finds its legs worth it, or a backstop comes. The public surface, with its natspec, is
-        ILiquidation.
+        Sizes are cut to 1e-6, so that a small slice of many dear strikes may be worth nothing: a slice may always be
+        worth ten times what that can cost. An account without net value has f = 1 and price 0. Nothing is paid for
+        taking a debt: such an account stays until somebody finds its legs worth it, or a backstop comes. The public
+        surface, with its natspec, is ILiquidation.
 @custom:security See ILiquidation.
 """
 
@@ -19,13 +20,18 @@ from contracts.interfaces import IClearingHouse
 from contracts.interfaces import ILiquidation
 from contracts.interfaces import IMarginEngine
 from contracts.libraries import fixed_point
+from contracts.modules import positions
+from contracts.modules import slices
 
 implements: ILiquidation
 
 WAD: constant(uint256) = 10**18
 MAX_DISCOUNT: constant(uint256) = 2 * 10**17
-# An account worth less (1e-18 quote units) may be taken whole: the rounding of 128 partial legs costs up to some USD.
+# 1e-18 quote units: ten times what rounding costs an account of futures and calls, beside what puts cost it.
 SMALL: constant(int256) = 100 * 10**18
+# 128 strikes of a book, 1e-6 units each.
+DUST_FACTOR: constant(int256) = 10
+MILLION: constant(int256) = 10**6
 
 clearing_house: public(immutable(address))
 discount: public(uint256)
@@ -76,12 +82,12 @@ def liquidate(
 @external
 @view
 @reentrant
-def slice_of(figures: IMarginEngine.Assessment, fraction: uint256) -> (uint256, uint256):
+def slice_of(figures: IMarginEngine.Assessment, dust: int256, fraction: uint256) -> (uint256, uint256):
     """
     @custom:see ILiquidation
     """
     # Asked in the midst of `liquidate`; reads what no liquidation changes.
-    limit: uint256 = self._limit(figures)
+    limit: uint256 = self._limit(figures, dust)
     taken: uint256 = min(fraction, limit)
     assert min(self.minimum_slice, limit) <= taken, "liquidation: slice too small"
     return taken, self.discount
@@ -93,25 +99,29 @@ def largest_slice(account: uint256) -> uint256:
     """
     @custom:see ILiquidation
     """
-    figures: IMarginEngine.Assessment = staticcall IClearingHouse(clearing_house).assess(account)
-    if not figures.fresh or figures.equity_maintenance >= figures.maintenance:
+    house: IClearingHouse = IClearingHouse(clearing_house)
+    figures: IMarginEngine.Assessment = staticcall house.assess(account)
+    if not slices._is_unhealthy(figures):
         return 0
-    return self._limit(figures)
+    return self._limit(figures, positions._dust(staticcall house.book(account)))
 
 
 @internal
 @view
-def _limit(figures: IMarginEngine.Assessment) -> uint256:
+def _limit(figures: IMarginEngine.Assessment, dust: int256) -> uint256:
     """
     @param figures Of an unhealthy account.
+    @param dust See `slice_of`.
     @return The largest fraction that may be sold, rounded up.
     """
-    if figures.net_value < SMALL:
+    least_worth: int256 = SMALL + DUST_FACTOR * dust
+    if figures.net_value < least_worth:
         return WAD
     shortfall: int256 = figures.initial - figures.equity_initial
     kept: int256 = fixed_point.mul_down(figures.net_value, convert(WAD - self.discount, int256))
     needed: int256 = fixed_point.div_up(shortfall * convert(WAD, int256), shortfall + kept)
-    return max(convert(needed, uint256), self.minimum_slice)
+    worthwhile: int256 = fixed_point.div_up(least_worth * convert(WAD, int256), figures.net_value)
+    return max(convert(max(needed, worthwhile), uint256), self.minimum_slice)
 
 
 @internal

@@ -99,4 +99,5 @@ def _with_part(
         option_value=total.option_value + part.option_value,
         isolated=total.isolated + part.isolated,
         fresh=total.fresh and part.fresh,
+        stale_value=total.stale_value + part.stale_value,
     )

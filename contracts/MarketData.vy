@@ -33,14 +33,22 @@ event PublisherSet:
 event HeartbeatSet:
     heartbeat_seconds: uint256
 
-# 1e-9 quote units: 1e-6 to 1e12.
+# Longer, data would hardly be data; and block times plus it must not overflow.
+MAX_HEARTBEAT: constant(uint256) = 7 * 86400
+# 1e-9 quote units: 1e-6 to 1e8. With 128 legs of the greatest size at this price no charge overflows (see Methodology).
 MIN_PRICE: constant(uint256) = 10**3
-MAX_PRICE: constant(uint256) = 10**21
+MAX_PRICE: constant(uint256) = 10**17
 # 1e-12 units.
 ONE: constant(uint256) = 10**12
 MAX_RATE: constant(int256) = 10**12
+# -rate * time to expiry: a discount factor below 1.5, in proportion to which prices err (M-16).
+MAX_GROWTH: constant(int256) = 4 * 10**11 * 365 * 86400
+# b a year of tenor. A smile of one hour at 60% vol has about 60. Steeper than this, rounding of ln K at 1e-18 would move the
+# price by more than the error bound has to spare.
+MAX_STEEPNESS: constant(int256) = 10**5
 MAX_SVI: constant(int256) = 100 * 10**12
 MAX_TENOR: constant(uint256) = 10 * 365 * 86400
+YEAR: constant(int256) = 365 * 86400
 
 heartbeat_seconds: public(uint256)
 is_publisher: public(HashMap[address, bool])
@@ -52,12 +60,11 @@ _expiries: HashMap[uint256, HashMap[uint256, uint256[2]]]
 def __init__(heartbeat_seconds: uint256):
     """
     @notice The deployer owns the contract and names publishers.
-    @param heartbeat_seconds Age beyond which data are not fresh.
+    @param heartbeat_seconds Age beyond which data are not fresh, at most a week.
     """
     ownable.__init__()
     ownable_2step.__init__()
-    self.heartbeat_seconds = heartbeat_seconds
-    log HeartbeatSet(heartbeat_seconds=heartbeat_seconds)
+    self._set_heartbeat(heartbeat_seconds)
 
 
 @external
@@ -76,11 +83,10 @@ def set_publisher(publisher: address, allowed: bool):
 def set_heartbeat(heartbeat_seconds: uint256):
     """
     @notice Sets the age beyond which data are not fresh. Only the owner.
-    @param heartbeat_seconds Seconds.
+    @param heartbeat_seconds Seconds, at most a week.
     """
     ownable._check_owner()
-    self.heartbeat_seconds = heartbeat_seconds
-    log HeartbeatSet(heartbeat_seconds=heartbeat_seconds)
+    self._set_heartbeat(heartbeat_seconds)
 
 
 @external
@@ -109,6 +115,8 @@ def publish(update: IMarketData.Update):
         assert e.expiry < 2**32, "market: expiry"
         self._check_price(e.forward)
         assert abs(e.rate) <= MAX_RATE, "market: rate"
+        if e.expiry > update.timestamp:
+            assert -e.rate * convert(e.expiry - update.timestamp, int256) <= MAX_GROWTH, "market: rate"
         s: IMarketData.Surface = e.surface
         self._check_price(s.forward)
         assert abs(s.a) <= MAX_SVI, "market: svi a"
@@ -117,6 +125,8 @@ def publish(update: IMarketData.Update):
         assert abs(s.m) <= MAX_SVI, "market: svi m"
         assert s.sigma > 0 and s.sigma <= MAX_SVI, "market: svi sigma"
         assert s.ref_seconds != 0 and s.ref_seconds <= MAX_TENOR, "market: svi tenor"
+        # b at 1e-12, the tenor in seconds.
+        assert s.b * YEAR <= MAX_STEEPNESS * convert(s.ref_seconds * ONE, int256), "market: svi steepness"
         self._expiries[update.underlying][e.expiry] = [
             (e.forward << 184)
             | (s.forward << 112)
@@ -154,6 +164,16 @@ def read(underlying: uint256, expiries: DynArray[uint256, 16]) -> (DynArray[uint
         words.append(pair[0])
         words.append(pair[1])
     return words, fresh
+
+
+@internal
+def _set_heartbeat(heartbeat_seconds: uint256):
+    """
+    @notice Changes the age beyond which data are not fresh.
+    """
+    assert heartbeat_seconds <= MAX_HEARTBEAT, "market: heartbeat"
+    self.heartbeat_seconds = heartbeat_seconds
+    log HeartbeatSet(heartbeat_seconds=heartbeat_seconds)
 
 
 @internal

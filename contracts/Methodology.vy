@@ -44,11 +44,15 @@ def __init__(
     assert parameters.flat >= 0 and parameters.flat <= 10**6 * WAD, "methodology: flat"
     assert parameters.h_delta >= 0 and parameters.h_delta <= WAD, "methodology: h_delta"
     assert parameters.depth_delta >= WAD and parameters.depth_delta <= 10**15 * WAD, "methodology: depth_delta"
+    # A net delta is below 2.5e41 and a vega for a point below 5e39, both at 1e-18: 128 legs of the greatest size, price and
+    # discount factor. Their squares times these ratios, and what is left times the initial factor, stay below 2**253.
+    assert parameters.h_delta * 10**7 <= parameters.depth_delta, "methodology: h_delta for its depth"
     assert parameters.h_vega >= 0 and parameters.h_vega <= 100 * WAD, "methodology: h_vega"
     assert parameters.depth_vega >= WAD and parameters.depth_vega <= 10**15 * WAD, "methodology: depth_vega"
-    # IM >= MM for whatever passes (INV-07).
+    assert parameters.h_vega * 1000 <= parameters.depth_vega, "methodology: h_vega for its depth"
+    # IM >= MM for whatever passes (INV-07), and within the four error bounds of M-16.
     assert (
-        parameters.initial_factor >= WAD and parameters.initial_factor <= 10 * WAD
+        parameters.initial_factor >= WAD and parameters.initial_factor <= 2 * WAD
     ), "methodology: initial_factor"
 
     result: IMethodology.Compiled = empty(IMethodology.Compiled)

@@ -40,7 +40,7 @@ MAX_TENOR_SECONDS = 10 * SECONDS_PER_YEAR
 MAX_NAME = 31
 
 # Steps by M-0; bounds are what the fixed point of the contracts stores.
-PRICE = Range("1e-9", low="0.000001", high="1000000000000")
+PRICE = Range("1e-9", low="0.000001", high="100000000")
 STRIKE = Range("1e-6", above="0", high="9000000000000")
 ENTRY = Range("1e-6", low="0", high="9000000000000")
 SIZE = Range("1e-6", low="-9000000000000", high="9000000000000")
@@ -55,6 +55,11 @@ SVI_RHO = Range("1e-12", above="-1", below="1")
 SVI_M = Range("1e-12", low="-100", high="100")
 SVI_SIGMA = Range("1e-12", above="0", high="100")
 REF_TAU = Range("1e-30", above="0", high="10")
+
+# -rate times the time to expiry: a discount factor below 1.5, in proportion to which prices err.
+MAX_GROWTH = Decimal("0.4")
+# b a year of tenor: a smile steeper than this is no smile, and its vols would be noise.
+MAX_STEEPNESS = 100_000
 
 # A tenor in years written with 16 digits is no whole number of seconds; only more than this is a rounding to tell of.
 SECONDS_TOLERANCE = Decimal("0.001")
@@ -88,7 +93,12 @@ def _expiry(raw: Any, path: str, as_of: int, warnings: list[str]) -> Expiry:
     expiry = row.integer("expiry", 1, MAX_TIME)
     if expiry - as_of > MAX_TENOR_SECONDS:
         raise CaseError(f"{row.at('expiry')}: must be at most 10 years after as_of (got {expiry})")
-    forward = row.number("forward", PRICE)
+    forward, rate = row.number("forward", PRICE), row.number("rate", RATE, 0.0)
+    # In decimals, as the contract does: a double of what was read is nearest to it.
+    years = Decimal(max(expiry - as_of, 0)) / SECONDS_PER_YEAR
+    if -Decimal(repr(rate)) * years > MAX_GROWTH:
+        least = -MAX_GROWTH / years
+        raise CaseError(f"{row.at('rate')}: must be at least {least:.6g} over {years:.6g} years (got {rate:g})")
     known = ("a", "b", "rho", "m", "sigma", "ref_tau", "forward")
     surface = Fields.of(row.get("svi"), row.at("svi"), warnings, known)
     svi = SVI(
@@ -100,7 +110,10 @@ def _expiry(raw: Any, path: str, as_of: int, warnings: list[str]) -> Expiry:
         ref_tau=_ref_tau(surface),
         forward=surface.number("forward", PRICE, forward),
     )
-    return Expiry(expiry, forward, row.number("rate", RATE, 0.0), svi)
+    most = MAX_STEEPNESS * Decimal(round(svi.ref_tau * SECONDS_PER_YEAR)) / SECONDS_PER_YEAR
+    if Decimal(repr(svi.b)) > most:
+        raise CaseError(f"{surface.at('b')}: must be at most {most:.6g} for this ref_tau (got {svi.b:g})")
+    return Expiry(expiry, forward, rate, svi)
 
 
 def _underlying(raw: Any, path: str, as_of: int, warnings: list[str]) -> Underlying:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,10 +101,10 @@ def option_legs(positions: Sequence[Position], market: Market) -> OptionLegs:
     rows = []
     for p in positions:
         assert p.expiry is not None and p.strike is not None
-        e, tau = market.underlyings[p.underlying].at(p.expiry), market.tau(p.expiry)
+        e = market.underlyings[p.underlying].at(p.expiry)
         s = e.svi
         sigma = float(svi.implied_vol(p.strike, s.forward, s.a, s.b, s.rho, s.m, s.sigma, s.ref_tau))
-        rows.append((e.forward, p.strike, sigma, tau, math.exp(-e.rate * tau)))
+        rows.append((e.forward, p.strike, sigma, market.tau(e.expiry), market.discount(e)))
     forward, strike, sigma, tau, discount = np.array(rows, dtype=np.float64).reshape(len(rows), 5).T.copy()
     is_call = np.array([p.kind is Kind.CALL for p in positions], dtype=np.bool_)
     return OptionLegs(forward, strike, sigma, tau, discount, is_call)

@@ -108,8 +108,13 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "depth_delta": ("1", "1e15"),
     "h_vega": ("0", "100"),
     "depth_vega": ("1", "1e15"),
-    "initial_factor": ("1", "10"),
+    "initial_factor": ("1", "2"),
 }
+# Least depth for each half-spread: beyond it, the cost of the largest book would not be a number any more.
+LEAST_DEPTH = {"h_delta": ("depth_delta", 1e7), "h_vega": ("depth_vega", 1e3)}
+MAX_GROUPS = 8
+# Greatest covered rise g x: beyond, a scenario could err by more than the bound of M-16.
+MAX_COVERED_RISE = 4.0
 SCENARIO_BOUNDS = (("x", "-100", "100"), ("y", "-1", "1"), ("z", "-1", "1"), ("g", "1e-12", "1"))
 
 
@@ -136,6 +141,8 @@ def _scenarios(raw: Any) -> Floats:
             raise MethodologyError(f"scenarios[{i}]: must be a row of x, y, z, g")
         bounds = zip(row, SCENARIO_BOUNDS, strict=True)
         rows.append([_number(cell, f"scenarios[{i}].{name}", low, high) for cell, (name, low, high) in bounds])
+        if rows[i][0] * rows[i][3] > MAX_COVERED_RISE:
+            raise MethodologyError(f"scenarios[{i}]: g * x must be at most {MAX_COVERED_RISE:g} (got {row})")
     return np.array(rows, dtype=np.float64)
 
 
@@ -143,6 +150,8 @@ def _groups(raw: Any) -> tuple[Group, ...]:
     """The correlation groups; no underlying may be in two."""
     if not isinstance(raw, list):
         raise MethodologyError("groups: must be a list")
+    if len(raw) > MAX_GROUPS:
+        raise MethodologyError(f"groups: must be at most {MAX_GROUPS} (got {len(raw)})")
     groups, seen = [], set()
     for i, row in enumerate(raw):
         if not isinstance(row, dict) or set(row) != {"members", "credit"} or not isinstance(row["members"], list):
@@ -174,6 +183,12 @@ def parse(raw: Any) -> Methodology:
     for key in set(given) ^ set(PARAMETERS):
         raise MethodologyError(f"parameters.{key}: " + ("unknown field" if key in given else "missing"))
     values = {k: _number(given[k], f"parameters.{k}", low, high) for k, (low, high) in PARAMETERS.items()}
+    for spread, (depth, factor) in LEAST_DEPTH.items():
+        if values[spread] * factor > values[depth]:
+            least = values[spread] * factor
+            raise MethodologyError(
+                f"parameters.{depth}: must be at least {least:g} for this {spread} (got {given[depth]})"
+            )
     scan_range = raw.get("scan_range")
     table = _scenarios(raw["scenarios"])
     return Methodology(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -81,6 +82,10 @@ class Market:
     def tau(self, expiry: int) -> float:
         """Years to `expiry`, 0 once it has passed."""
         return max(expiry - self.as_of, 0) / SECONDS_PER_YEAR
+
+    def discount(self, row: Expiry) -> float:
+        """`D = exp(-r tau)` of an expiry."""
+        return math.exp(-row.rate * self.tau(row.expiry))
 
 
 @dataclass(frozen=True)

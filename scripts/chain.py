@@ -285,12 +285,13 @@ def publish(deployment: Deployment, market: Market, timestamp: int) -> Clock:
 
 
 def error_notional(book: Book, market: Market) -> float:
-    """``sum |q| (F + K)`` over the net options of a book, USD (M-16)."""
-    return sum(
-        abs(p.size) * (market.underlyings[p.underlying].at(p.expiry or 0).forward + (p.strike or 0.0))
-        for p in net(book.positions, market)
-        if p.kind.is_option
-    )
+    """``sum |q| (F + K) max(D, 1)`` over the net options of a book, USD: what prices err in proportion to (M-16)."""
+    total = 0.0
+    for p in net(book.positions, market):
+        if p.kind.is_option:
+            e = market.underlyings[p.underlying].at(p.expiry or 0)
+            total += abs(p.size) * (e.forward + (p.strike or 0.0)) * max(market.discount(e), 1.0)
+    return total
 
 
 CHARGES = ("scan", "calendar", "vega_calendar", "short_option", "liquidity", "confidence")

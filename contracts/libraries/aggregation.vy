@@ -2,7 +2,7 @@
 # @license AGPL-3.0-only
 """
 @title Aggregation: from exposures to charges (M-7 to M-12)
-@notice Money at 1e-18. Divisions truncate by less than one unit each; `MarginEngine` adds what all of them can lose.
+@notice Money at 1e-18. Divisions truncate by less than one unit each, which `MarginEngine` adds, unless they are rounded up.
 """
 
 WAD: constant(int256) = 10**18
@@ -49,6 +49,7 @@ def liquidation_cost(amount: int256, rate: int256, depth: int256) -> int256:
     @param amount |delta| in USD, or vega in USD for a vol point; not negative.
     @param rate Half-spread, fraction or vol points.
     @param depth Amount at which the charge doubles.
-    @return The charge.
+    @return The charge. Each division is rounded up: one unit of the ratio is worth many of a large amount.
     """
-    return amount * rate // WAD * (WAD + amount * WAD // depth) // WAD
+    cost: int256 = (amount * rate + WAD - 1) // WAD
+    return (cost * (WAD + (amount * WAD + depth - 1) // depth) + WAD - 1) // WAD

@@ -6,9 +6,8 @@
         exponential or square root inside the grid: an option and a shocked vol cost one division 1/v, after which each
         price move costs one multiply-add for d1, and d2 = d1 - v. Puts come from parity. Moves that share a vol are worked
         off together, the options inside, so that whatever belongs to a move stays at a fixed place in memory.
-@custom:security Price error below 3e-10 (F + K): twice the normal table's bound would be the worst case for a single
-        leg; the other roundings, the floor of 1e-10 under sigma sqrt(tau) that stands for an expired option included,
-        stay below 5e-11 (F + K).
+@custom:security Price error below 1.5e-10 (F + K) D: that of the normal table, and below 1e-11 for other roundings. The
+        floor of 1e-10 under sigma sqrt(tau), which the shocked prices of an expired option meet, costs 4e-11 F more.
 """
 
 from snekmate.utils import math
@@ -410,7 +409,8 @@ def scan(
             strip.pnl.append(unsafe_div(unsafe_mul(change >> 64, strip.discount), WAD * MILLION))
 
     strip.least_payoff = unsafe_div(strip.least_payoff, MILLION)
-    strip.notional = unsafe_div(strip.notional, MILLION)
+    # Values, and so their errors, are in proportion to the discount factor, above 1 where the rate is negative.
+    strip.notional = unsafe_div(unsafe_mul(unsafe_div(strip.notional, MILLION), max(strip.discount, WAD)), WAD)
     strip.short = unsafe_mul(strip.short, position.MICRO)
     strip.gross = unsafe_mul(strip.gross, position.MICRO)
     strip.value = unsafe_div(

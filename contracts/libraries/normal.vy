@@ -11,7 +11,7 @@
         and one product with 1 + f * 2**66 holds c0 + c1 f above bit 190 and c2 + c3 f in bits 66 to 123. Scales: c0
         2**64, c1 2**35, c2 2**68, c3 2**39. Whatever lies below c1 adds to the linear coefficient, so c1 is rounded with
         that in mind. `scripts/normal_table.py` computes the words; a test proves the bound from the words themselves.
-@custom:security Error of the CDF: below 3.5e-10 everywhere, 0 and 1 taken outside the table included.
+@custom:security Error of the CDF: below 1.41e-10 everywhere, 0 and 1 taken outside the table included.
 """
 
 from snekmate.utils import math

@@ -33,10 +33,11 @@ def sell(
 
 @external
 @view
-def slice_of(figures: IMarginEngine.Assessment, fraction: uint256) -> (uint256, uint256):
+def slice_of(figures: IMarginEngine.Assessment, dust: int256, fraction: uint256) -> (uint256, uint256):
     """
     @notice The terms, whatever the figures.
     @param figures Not looked at.
+    @param dust Not looked at.
     @param fraction Not looked at.
     @return Fraction and discount.
     """

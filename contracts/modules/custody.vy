@@ -261,30 +261,36 @@ def _claims(account: uint256) -> DynArray[uint256, MAX_COLLATERALS]:
 
 @internal
 @view
-def _holdings(account: uint256, market_data: address) -> (DynArray[IMarginEngine.Holding, MAX_COLLATERALS], bool):
+def _holdings(
+    account: uint256, market_data: address
+) -> (DynArray[IMarginEngine.Holding, MAX_COLLATERALS], bool, int256):
     """
     @notice The collateral of an account as the engine wants it.
-    @return A holding for each kind, and whether all their prices are fresh.
+    @return A holding for each kind, whether all their prices are fresh, and the value of those whose are not.
     """
     holdings: DynArray[IMarginEngine.Holding, MAX_COLLATERALS] = []
     fresh: bool = True
+    stale_value: int256 = 0
     kinds: DynArray[uint256, MAX_COLLATERALS] = self._kinds(account)
     for kind: uint256 in kinds:
         terms: IClearingHouse.Collateral = self._collaterals[kind]
         price: uint256 = 0
         is_fresh: bool = False
         price, is_fresh = self._price(kind, market_data)
-        fresh = fresh and is_fresh
+        amount: uint256 = self._balances[account][kind] * 10 ** (18 - terms.decimals)
+        if not is_fresh:
+            fresh = False
+            stale_value += convert(amount * price // WAD, int256)
         holdings.append(
             IMarginEngine.Holding(
                 underlying=terms.underlying,
-                amount=self._balances[account][kind] * 10 ** (18 - terms.decimals),
+                amount=amount,
                 price=price,
                 haircut_initial=terms.haircut_initial,
                 haircut_maintenance=terms.haircut_maintenance,
             )
         )
-    return holdings, fresh
+    return holdings, fresh, stale_value
 
 
 @internal

@@ -68,11 +68,12 @@ struct Book:
     confidence: int256
     option_value: int256
     linear_value: int256  # size * mark of futures and perpetuals
-    notional: int256  # |q| (F + K) of options
+    notional: int256  # |q| (F + K) max(D, 1) of options
     capped_maintenance: int256  # stand-alone requirements, capped by what can be lost (M-14)
     capped_initial: int256
     mixed: bool  # holds something that is no option
     stale: bool
+    stale_value: int256  # |delta| and notional, by expiry, of underlyings that are stale
 
 
 @deploy
@@ -129,6 +130,7 @@ def _sum(a: Book, b: Book) -> Book:
         capped_initial=unsafe_add(a.capped_initial, b.capped_initial),
         mixed=a.mixed or b.mixed,
         stale=a.stale or b.stale,
+        stale_value=unsafe_add(a.stale_value, b.stale_value),
     )
 
 
@@ -200,6 +202,7 @@ def _assessment(
         option_value=book.option_value,
         isolated=max(initial - book.option_value, 0),
         fresh=not book.stale,
+        stale_value=book.stale_value,
     )
     for h: IMarginEngine.Holding in holdings:
         worth: uint256 = h.amount * h.price // 10**18
@@ -418,6 +421,8 @@ def _next_underlying(
     share.minimum = r.short_option
     share.liquidity = r.liquidity
     share.confidence = r.confidence
+    if share.stale:
+        share.stale_value = longs + shorts + share.notional
     share.capped_maintenance = max(share.spread, share.minimum) + share.liquidity
     share.capped_initial = p.initial_factor * share.capped_maintenance // WAD + share.confidence
     if bounded:

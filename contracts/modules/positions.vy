@@ -173,6 +173,18 @@ def _slice(book: DynArray[uint256, MAX_LEGS], fraction: int256) -> DynArray[uint
 
 @internal
 @pure
+def _dust(book: DynArray[uint256, MAX_LEGS]) -> int256:
+    """
+    @return The strikes of a book times the smallest size, 1e-18: what the rounding of puts can cost.
+    """
+    total: int256 = 0
+    for word: uint256 in book:
+        total += position.strike(word)
+    return total // 10**6
+
+
+@internal
+@pure
 def _has_linear(book: DynArray[uint256, MAX_LEGS]) -> bool:
     """
     @return Whether there is a future or a perpetual in the book.

@@ -26,6 +26,9 @@ uses: positions
 uses: solvency
 
 WAD: constant(uint256) = 10**18
+# Where prices are stale, an account is sold only if it would be unhealthy with this much more of their gross value, and
+# bought only by one that bears to lose as much: a speck with a stale price shields nobody, a book of them stays.
+STALE_FACTOR: constant(int256) = 2
 
 
 @internal
@@ -39,11 +42,12 @@ def _sell(account: uint256, bidder: uint256, wanted: uint256, rule: address) -> 
 
     before: IMarginEngine.Assessment = solvency._figures(account)
     health: int256 = before.equity_maintenance - before.maintenance
-    assert before.fresh, "liquidation: stale data"
-    assert health < 0, "liquidation: healthy"
+    assert self._is_unhealthy(before), "liquidation: healthy"
     fraction: uint256 = 0
     discount: uint256 = 0
-    fraction, discount = staticcall ILiquidation(rule).slice_of(before, wanted)
+    fraction, discount = staticcall ILiquidation(rule).slice_of(
+        before, positions._dust(positions._books[account]), wanted
+    )
     assert fraction != 0 and fraction <= WAD and discount <= WAD, "liquidation: fraction"
     self._take(account, bidder, convert(fraction, int256))
 
@@ -56,7 +60,8 @@ def _sell(account: uint256, bidder: uint256, wanted: uint256, rule: address) -> 
     custody._cash[bidder] -= price
 
     solvency._require_admissible(bidder)
-    assert solvency._has_initial(solvency._figures(bidder)), "liquidation: bidder's margin"
+    after = solvency._figures(bidder)
+    assert after.initial <= after.equity_initial - STALE_FACTOR * after.stale_value, "liquidation: bidder's margin"
     log IClearingHouse.Liquidated(
         account=account,
         bidder=bidder,
@@ -65,6 +70,15 @@ def _sell(account: uint256, bidder: uint256, wanted: uint256, rule: address) -> 
         price=convert(price, uint256),
     )
     return fraction, convert(price, uint256)
+
+
+@internal
+@pure
+def _is_unhealthy(figures: IMarginEngine.Assessment) -> bool:
+    """
+    @return Whether an account may be sold: whatever its stale prices are in truth.
+    """
+    return figures.equity_maintenance + STALE_FACTOR * figures.stale_value < figures.maintenance
 
 
 @internal

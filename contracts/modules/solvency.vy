@@ -180,7 +180,8 @@ def _load(account: uint256) -> IMarginEngine.Account:
     """
     holdings: DynArray[IMarginEngine.Holding, custody.MAX_COLLATERALS] = []
     fresh: bool = False
-    holdings, fresh = custody._holdings(account, self.market_data)
+    stale_value: int256 = 0
+    holdings, fresh, stale_value = custody._holdings(account, self.market_data)
     return IMarginEngine.Account(
         mode=accounts.mode_of[account],
         cash=custody._cash[account],
@@ -194,13 +195,14 @@ def _load(account: uint256) -> IMarginEngine.Account:
 @view
 def _figures(account: uint256) -> IMarginEngine.Assessment:
     """
-    @return What the engine says of an account now, `fresh` only if the prices of its collateral are too.
+    @return What the engine says of an account now, `fresh` and `stale_value` counting the prices of its collateral too.
     """
     # As `_load`, which would copy the book twice more.
     holdings: DynArray[IMarginEngine.Holding, custody.MAX_COLLATERALS] = []
     fresh: bool = True
+    stale_value: int256 = 0
     if custody._held[account] != 0:
-        holdings, fresh = custody._holdings(account, self.market_data)
+        holdings, fresh, stale_value = custody._holdings(account, self.market_data)
     figures: IMarginEngine.Assessment = staticcall IMarginEngine(self.engine).assess(
         IMarginEngine.Account(
             mode=accounts.mode_of[account],
@@ -211,4 +213,5 @@ def _figures(account: uint256) -> IMarginEngine.Assessment:
         )
     )
     figures.fresh = figures.fresh and fresh
+    figures.stale_value += stale_value
     return figures

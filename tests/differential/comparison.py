@@ -57,8 +57,10 @@ class Differences:
             u = market.underlyings[name]
             size = np.abs(table.size)
             options = slice(0, table.option_count)
-            forwards = np.array([market.underlyings[name].at(int(b)).forward for b in table.bucket[options]])
-            n_u = float((size[options] * (forwards + table.strike[options])).sum())
+            expiries = [market.underlyings[name].at(int(b)) for b in table.bucket[options]]
+            forwards = np.array([e.forward for e in expiries])
+            growth = np.array([max(market.discount(e), 1.0) for e in expiries])
+            n_u = float((size[options] * (forwards + table.strike[options]) * growth).sum())
             noise_u = t.NOISE * gross(table, market, name) + t.DUST
             pnl, model_pnl = got["scenario_pnl"][name], want["scenario_pnl"][name]
             assert len(pnl) == len(model_pnl) == len(methodology)

@@ -55,7 +55,7 @@ def markets(draw: st.DrawFn) -> Market:
         rows = []
         for seconds in sorted(draw(st.lists(st.sampled_from(TENORS), min_size=1, max_size=4, unique=True))):
             forward = round(spot * draw(decimals(0.9, 1.15, 4)), 9)
-            rate = draw(decimals(-0.05, 0.3, 3))
+            rate = draw(decimals(-0.2, 0.3, 3))
             rows.append(Expiry(AS_OF + seconds, forward, rate, draw(surfaces(forward, seconds))))
         underlyings[name] = Underlying(
             spot=spot,

@@ -456,3 +456,69 @@ def test_every_size_at_every_price(desk, name, price, size):
         account = {"mode": mode, "cash": cash, "collateral": holdings, "positions": positions}
         data = {"as_of": AS_OF, "methodology": name, "market": {"ETH": u}, "collateral": collateral, "account": account}
         assessed(desk, data)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_most_money(desk, name, sign):
+    """128 legs and 16 kinds of collateral of the greatest size at the greatest price: nothing overflows."""
+    price, size = bounds(cases.PRICE)[1], sign * float(bounds(cases.SIZE)[1])
+    times = [AS_OF + 30 * 86_400 * (i + 1) for i in range(16)]
+    u = {"spot": price, "scan_range": 1, "expiries": [expiry(time, price, rate=-0.3) for time in times]}
+    strikes = [float(price) + i for i in range(6)] + [bounds(cases.STRIKE)[1]]
+    options = list(zip(itertools.cycle(["call", "put"]), strikes, strict=False))
+    legs = [{"underlying": "ETH", "kind": "future", "expiry": time, "size": size} for time in times]
+    legs += [
+        {"underlying": "ETH", "kind": kind, "expiry": time, "strike": strike, "size": size}
+        for time, (kind, strike) in itertools.product(times, options)
+    ]
+    collateral = {f"C{i}": {"price": price, "underlying": "ETH"} for i in range(cases.MAX_COLLATERALS)}
+    held = [{"asset": asset, "amount": bounds(cases.AMOUNT)[1]} for asset in collateral]
+    for mode in ("portfolio", "cross"):
+        account = {"mode": mode, "cash": bounds(cases.CASH)[1], "collateral": held, "positions": legs}
+        data = {"as_of": AS_OF, "methodology": name, "market": {"ETH": u}, "collateral": collateral, "account": account}
+        assert assessed(desk, data).result["legs"] == 128
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("years", [0, 1, 10])
+def test_every_rate(desk, name, years):
+    """The bound of M-16 holds where discount factors exceed one."""
+    lowest = max(float(bounds(cases.RATE)[0]), -float(cases.MAX_GROWTH) / max(years, 0.01))
+    for rate in (lowest, 0, bounds(cases.RATE)[1]):
+        row = expiry(AS_OF + years * YEAR, 2000, rate=rate)
+        legs = [
+            {"underlying": "ETH", "kind": kind, "expiry": row["expiry"], "strike": strike, "size": size}
+            for kind, strike, size in [("call", 2000, -1), ("put", 2100, -1), ("call", 100, 1), ("put", 9000, -1)]
+        ]
+        for leg in legs:
+            u = {"spot": 2000, "scan_range": 1, "expiries": [row]}
+            account = {"mode": "portfolio", "cash": 0, "positions": [leg]}
+            assessed(desk, {"as_of": AS_OF, "methodology": name, "market": {"ETH": u}, "account": account})
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_surface(desk, name):
+    """All corners of the surface's domain, 128 of them in one book."""
+    tenors = ("0.0001", bounds(cases.REF_TAU)[1])
+    slopes = (bounds(cases.SVI_B)[0], None)
+    corners = itertools.product(
+        bounds(cases.SVI_A),
+        slopes,
+        *(bounds(x) for x in (cases.SVI_RHO, cases.SVI_M, cases.SVI_SIGMA)),
+        tenors,
+        (1000, 2000),
+    )
+    market: dict[str, Any] = {}
+    legs = []
+    for i, (a, b, rho, m, sigma, ref_tau, forward) in enumerate(corners):
+        u = market.setdefault("ABCDEFGH"[i // 16], {"spot": 2000, "scan_range": 0.16, "expiries": []})
+        steepest = min(float(bounds(cases.SVI_B)[1]), 0.99 * cases.MAX_STEEPNESS * float(ref_tau))
+        svi = {"a": a, "b": steepest if b is None else b, "rho": rho, "m": m, "sigma": sigma, "ref_tau": ref_tau}
+        time = AS_OF + 86_400 * (1 + 40 * (i % 16))
+        u["expiries"].append({"expiry": time, "forward": 2000, "svi": svi | {"forward": forward}})
+        leg = {"underlying": "ABCDEFGH"[i // 16], "expiry": time, "strike": 1800 + i, "size": (-1) ** i}
+        legs.append(leg | {"kind": "call" if i % 3 else "put"})
+    account = {"mode": "portfolio", "cash": 0, "positions": legs}
+    data = {"as_of": AS_OF, "methodology": name, "market": market, "account": account}
+    assert assessed(desk, data).result["legs"] == 128

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,6 +108,8 @@ def test_batch_agrees_with_one_account_at_a_time(seed):
         ({"scenarios": [["0", "2", "0", "1"]]}, r"scenarios\[0\].y: must be between -1 and 1"),
         ({"scenarios": [["0", "0", "0", "0"]]}, r"scenarios\[0\].g"),
         ({"scenarios": [["nan", "0", "0", "1"]]}, r"scenarios\[0\].x"),
+        ({"scenarios": [["10", "0", "0", "0.5"]]}, r"scenarios\[0\]: g \* x must be at most 4"),
+        ({"groups": [{"members": [str(i)], "credit": "0"} for i in range(9)]}, "groups: must be at most 8"),
         ({"extra": 1}, "extra: unknown field"),
         ({"groups": [{"members": ["ETH", "ETH"], "credit": "0.5"}]}, r"groups\[0\].members"),
         ({"groups": [{"members": ["ETH"], "credit": "1.5"}]}, r"groups\[0\].credit"),
@@ -115,10 +118,22 @@ def test_batch_agrees_with_one_account_at_a_time(seed):
 def test_bad_methodologies_are_refused(change, message):
     names = methodology.PARAMETERS
     raw = {"name": "x", "groups": [], "parameters": dict.fromkeys(names, "1"), "scenarios": [["0", "0", "0", "1"]]}
-    raw["parameters"]["tilt"] = "0.2"
+    raw["parameters"] |= {"tilt": "0.2", "depth_delta": "1e7", "depth_vega": "1000"}
     methodology.parse(raw)
     with pytest.raises(methodology.MethodologyError, match=message):
         methodology.parse(raw | change)
+
+
+@pytest.mark.parametrize(("spread", "depth", "least"), [("h_delta", "depth_delta", 1e7), ("h_vega", "depth_vega", 1e3)])
+def test_a_half_spread_wants_its_depth(spread, depth, least):
+    raw = yaml.safe_load((methodology.FOLDER / "house.yaml").read_text(encoding="utf-8"))
+    raw["parameters"] |= {spread: "0.5", depth: least / 2}
+    methodology.parse(raw)
+    raw["parameters"][depth] = least / 2 - 1
+    with pytest.raises(
+        methodology.MethodologyError, match=f"parameters.{depth}: must be at least .* for this {spread}"
+    ):
+        methodology.parse(raw)
 
 
 def test_initial_factor_is_at_least_one():

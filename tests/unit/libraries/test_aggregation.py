@@ -45,17 +45,17 @@ def test_offset_charge(harness, now, longs, shorts, rate):
 def test_liquidation_cost(harness, now, amount, rate, depth):
     cost = chain.call_at(harness.aggregation_liquidation_cost, now, amount, rate, depth)
     exact = Fraction(amount * rate, WAD) * (1 + Fraction(amount, depth))
-    # Three divisions lose less than a unit each, one of them times the rest: 1 + amount / depth, the other the spread.
-    lost = 1 + (1 + Fraction(amount, depth)) + Fraction(amount * rate, WAD * WAD)
-    assert exact - lost < cost <= exact
+    # Three divisions gain less than a unit each, one of them times the rest: 1 + amount / depth, the other the spread.
+    gained = 1 + (1 + Fraction(amount, depth)) + Fraction(amount * rate + WAD, WAD * WAD)
+    assert exact <= cost < exact + gained
 
 
 @given(amount=amounts, depth=st.integers(1, 10**9).map(lambda n: n * WAD))
 def test_liquidation_cost_grows_faster_than_in_proportion(harness, now, amount, depth):
     rate = 5 * 10**14
     one, two = (chain.call_at(harness.aggregation_liquidation_cost, now, n * amount, rate, depth) for n in (1, 2))
-    lost = 1 + (1 + Fraction(amount, depth)) + Fraction(amount * rate, WAD * WAD)
-    assert two >= 2 * one - 2 * lost
+    gained = 1 + (1 + Fraction(amount, depth)) + Fraction(amount * rate + WAD, WAD * WAD)
+    assert two >= 2 * one - 2 * gained
 
 
 def test_liquidation_cost_doubles_at_the_depth(harness, now):

@@ -212,14 +212,14 @@ def test_price_error():
 def test_epsilon_and_the_delta_bound_follow():
     """`portfolio`: a profit g (V' - V) errs by e (g F' + g K + F + K), with g F' <= (g + g x R) F <= 5 F.
 
-    To that comes the calendar charge, beta times a delta that errs by e F. Discount factors above 1 scale all of it.
+    To that comes the calendar charge, beta times a delta that errs by e F. The notional counts discount factors over 1.
     """
     bound = float(proven_bound())
-    greatest_discount, greatest_beta = 1.17, 0.05
+    greatest_beta = 1
     epsilon = 1 / constant("contracts/modules/portfolio.vy", "EPSILON_DIVISOR")
-    assert greatest_discount * (6 + greatest_beta) * bound < epsilon == t.EPSILON == chain.EPSILON
+    assert (6 + greatest_beta) * bound < epsilon == t.EPSILON == chain.EPSILON
     delta_error = 1 / constant("contracts/modules/portfolio.vy", "DELTA_DIVISOR")
-    assert greatest_discount * bound < delta_error == t.DELTA_ERROR
+    assert bound < delta_error == t.DELTA_ERROR
 
 
 # --- the contract ----------------------------------------------------------------------------------------------------

@@ -69,19 +69,34 @@ def test_a_healthy_account_is_not_sold(world: World) -> None:
 
 
 def test_nothing_is_sold_on_stale_data(world: World) -> None:
-    """INV-13."""
+    """INV-13. Prices that are better by twice their value would make any account healthy."""
     account = distressed(world)
     world.go_stale()
-    assert answer(world, *bid(world, account)) == "liquidation: stale data"
+    assert world.liquidation.largest_slice(account) == 0
+    assert answer(world, *bid(world, account)) == "liquidation: healthy"
 
 
-def test_a_stale_underlying_of_the_bidder_is_enough(world: World) -> None:
-    """INV-13."""
-    world.trade(world.bidding, world.making, perp(0.1, 70_000, BTC))
-    account = distressed(world)
-    world.go_stale()
-    world.move(0.85)
-    assert answer(world, *bid(world, account)) == "liquidation: bidder's margin"
+def test_a_bidder_bears_twice_what_it_has_at_stale_prices(world: World) -> None:
+    """INV-13. To the last unit: what is in doubt is the gross value of its position in bitcoin."""
+
+    def with_bitcoin(cash: float) -> tuple[int, int]:
+        bidder = world.open(world.bidder, usd=cash)
+        world.trade(bidder, world.making, perp(0.1, 70_000, BTC))
+        account = distressed(world)
+        world.go_stale()
+        world.move(0.85)
+        return account, bidder
+
+    with world.ape_chain.isolate():
+        account, bidder = with_bitcoin(50_000)
+        world.liquidation.liquidate(*bid(world, account, bidder), sender=world.bidder)
+        after = world.figures(bidder)
+    assert not after.fresh and after.stale_value == 7_000 * WAD
+    # Cash comes in units of 1e-6.
+    spare = (after.equity_initial - after.initial - 2 * after.stale_value) // 10**12
+    for units, reason in ((spare, None), (spare + 1, "liquidation: bidder's margin")):
+        with world.ape_chain.isolate():
+            assert answer(world, *bid(world, *with_bitcoin(50_000 - units / 10**6))) == reason
 
 
 def test_nobody_buys_an_account_of_their_own(world: World) -> None:
@@ -355,10 +370,21 @@ def account_with_deep_puts(world: World, sign: int) -> int:
     return account
 
 
-def test_the_rounding_of_slices_robs_no_bidder(world: World) -> None:
-    """INV-09. What is sold may be worth less than nothing, so that its price is 0: only a bid for debts takes it."""
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_rounding_of_slices_stops_no_liquidation(world: World, sign: int) -> None:
+    """INV-09, INV-11. Whichever way it is cut, the largest slice leaves the account no worse and is worth its price."""
+    account = account_with_deep_puts(world, sign)
+    before, health = world.figures(world.bidding).net_value, world.health(account)
+    assert answer(world, *bid(world, account)) is None
+    world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+    assert world.figures(world.bidding).net_value > before
+    assert world.health(account) >= max(health, 0)
+
+
+def test_a_slice_worth_nothing_is_for_those_who_take_debts(world: World) -> None:
+    """INV-09. A smaller slice of the same account is rounded to a debt, so that its price is 0."""
     account = account_with_deep_puts(world, 1)
-    assert answer(world, *bid(world, account)) == "liquidation: no value"
+    assert answer(world, *bid(world, account, fraction=WAD // 10)) == "liquidation: no value"
 
 
 def test_a_bid_for_something_of_value_takes_no_debt(world: World) -> None:
@@ -370,11 +396,11 @@ def test_a_bid_for_something_of_value_takes_no_debt(world: World) -> None:
     assert answer(world, *arguments) == "liquidation: no value"
 
 
-def sleepy(world: World) -> tuple[Any, int, Any]:
-    """A token, its kind, and its price source, which is awake."""
+def sleepy(world: World, amount: int = 1) -> tuple[Any, int, Any]:
+    """A token of which the taker has some, its kind, and its price source, which is awake."""
     token = world.owner.deploy(world.contracts.Token, "Asleep", "ZZZ", 18)
     kind, source = world.list_kind(token)
-    world.give(token, world.taker, 1)
+    world.give(token, world.taker, amount)
     return token, kind, source
 
 
@@ -385,6 +411,41 @@ def test_collateral_with_a_stale_price_is_not_taken_for_a_shield(world: World) -
     source.set_price(WAD, False, sender=world.owner)
     assert world.tries(world.house.deposit, account, kind, 1, sender=world.taker) == "custody: stale price"
     assert answer(world, *bid(world, account)) is None
+
+
+@pytest.mark.parametrize("amount", [1, WAD])
+def test_a_speck_of_collateral_whose_price_grew_stale_shields_nobody(world: World, amount: int) -> None:
+    """INV-11: by an account that took care to have it before."""
+    _, kind, source = sleepy(world, amount)
+    account = world.open(world.taker, usd=4_500)
+    world.trade(account, world.making, perp(10))
+    world.house.deposit(account, kind, amount, sender=world.taker)
+    source.set_price(WAD, False, sender=world.owner)
+    world.move(0.85)
+    assert world.health(account) < 0
+    assert answer(world, *bid(world, account)) is None
+
+
+def test_a_speck_of_a_leg_whose_price_grew_stale_shields_nobody(world: World) -> None:
+    """INV-11: a millionth of bitcoin, which nobody publishes any more."""
+    account = world.open(world.taker, usd=4_500)
+    world.trade(account, world.making, perp(10), perp(0.000001, SPOT[BTC], BTC))
+    world.go_stale()
+    world.move(0.85)
+    assert world.health(account) < 0
+    assert answer(world, *bid(world, account)) is None
+
+
+def test_what_may_be_worth_more_than_its_stale_price_protects(world: World) -> None:
+    """INV-13: sold only if short of margin by more than twice the value in doubt."""
+    _, kind, source = sleepy(world, WAD)
+    account = distressed(world)
+    missing = -world.health(account)
+    world.house.deposit(account, kind, WAD, sender=world.taker)
+    # One token counts 0.95 after its haircut, and may be worth 2 more.
+    for price, reason in ((missing * 100 // 295 - 10**6, None), (missing * 100 // 295 + 10**6, "liquidation: healthy")):
+        source.set_price(price, False, sender=world.owner)
+        assert answer(world, *bid(world, account)) == reason
 
 
 def test_a_leg_that_has_expired_shields_nobody(world: World) -> None:

@@ -19,23 +19,32 @@ def with_surface(**changed):
     return Update(expiries=(Expiry(surface=Surface(**changed)),))
 
 
+def long_surface(**changed):
+    """A tenor at which no slope is too steep."""
+    return with_surface(ref_seconds=TENOR, **changed)
+
+
+def flat_surface(**changed):
+    return with_surface(b=0, **changed)
+
+
 # Maker, field, least and greatest admissible value, reason.
 BOUNDS = [
     (Update, "underlying", 1, 255, "underlying"),
-    (Update, "spot", 10**3, 10**21, "price"),
-    (Update, "perp_mark", 10**3, 10**21, "price"),
+    (Update, "spot", 10**3, 10**17, "price"),
+    (Update, "perp_mark", 10**3, 10**17, "price"),
     (Update, "confidence", 0, 10**12 - 1, "confidence"),
     (Update, "scan_range", 1, 10**12, "scan range"),
     (with_expiry, "expiry", 1, NOW + TENOR, "expiry"),
-    (with_expiry, "forward", 10**3, 10**21, "price"),
+    (with_expiry, "forward", 10**3, 10**17, "price"),
     (with_expiry, "rate", -(10**12), 10**12, "rate"),
     (with_surface, "a", -(10**14), 10**14, "svi a"),
-    (with_surface, "b", 0, 10**14, "svi b"),
+    (long_surface, "b", 0, 10**14, "svi b"),
     (with_surface, "rho", -(10**12) + 1, 10**12 - 1, "svi rho"),
     (with_surface, "m", -(10**14), 10**14, "svi m"),
     (with_surface, "sigma", 1, 10**14, "svi sigma"),
-    (with_surface, "ref_seconds", 1, TENOR, "svi tenor"),
-    (with_surface, "forward", 10**3, 10**21, "price"),
+    (flat_surface, "ref_seconds", 1, TENOR, "svi tenor"),
+    (with_surface, "forward", 10**3, 10**17, "price"),
 ]
 IDS = [f"{make.__name__}-{field}" for make, field, *_ in BOUNDS]
 SIGNED = {"rate", "a", "b", "rho", "m", "sigma"}
@@ -67,6 +76,27 @@ def test_expiries_fit_their_32_bits(market_data, attempt, publisher):
     for expiry, reason in ((2**32 - 1, None), (2**32, "market: expiry")):
         update = Update(timestamp=late, expiries=(Expiry(expiry),))
         assert attempt(market_data.publish, update, sender=publisher, time=late) == reason
+
+
+def test_a_discount_factor_stays_below_three_halves(market_data, attempt, publisher):
+    # 0.4 over the time to expiry, and nothing over time that has passed.
+    for rate, days, reason in (
+        (-4 * 10**10, 3650, None),
+        (-4 * 10**10 - 1, 3650, "market: rate"),
+        (-(10**12), 146, None),
+        (-(10**12), 147, "market: rate"),
+        (-(10**12), -1, None),
+    ):
+        update = with_expiry(expiry=NOW + days * DAY, rate=rate)
+        assert attempt(market_data.publish, update, sender=publisher) == reason
+
+
+def test_smiles_are_not_too_steep(market_data, attempt, publisher):
+    # b = 1e5 years^-1 times the tenor: here an hour.
+    b = 10**5 * 10**12 * 3600 // (365 * DAY)
+    for slope, reason in ((b, None), (b + 1, "market: svi steepness")):
+        update = with_surface(b=slope, ref_seconds=3600)
+        assert attempt(market_data.publish, update, sender=publisher) == reason
 
 
 def test_an_expiry_may_have_passed(market_data, attempt, publisher):

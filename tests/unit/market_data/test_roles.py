@@ -31,6 +31,14 @@ def test_set_heartbeat(market_data, owner):
     assert event.heartbeat_seconds == market_data.heartbeat_seconds() == 123
 
 
+def test_a_heartbeat_is_at_most_a_week(market_data, attempt, owner):
+    """Beyond the largest integer less the time, reading would revert."""
+    week = 7 * 86_400
+    assert attempt(market_data.set_heartbeat, week, sender=owner) is None
+    for heartbeat in (week + 1, 2**256 - 1):
+        assert attempt(market_data.set_heartbeat, heartbeat, sender=owner) == "market: heartbeat"
+
+
 def test_only_the_owner(market_data, attempt, publisher, stranger):
     calls = [
         (market_data.set_publisher, (stranger.address, True)),

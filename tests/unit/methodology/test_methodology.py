@@ -33,7 +33,7 @@ BOUNDS = {
     "depth_delta": (WAD, 10**15 * WAD),
     "h_vega": (0, 100 * WAD),
     "depth_vega": (WAD, 10**15 * WAD),
-    "initial_factor": (WAD, 10 * WAD),
+    "initial_factor": (WAD, 2 * WAD),
 }
 NAMES = {"BTC": 1, "ETH": 2}
 HOUSE = chain.methodology_arguments(methodology.load("house"), NAMES)[0]
@@ -69,8 +69,15 @@ def build(project_contracts: Any, ape_chain: Any) -> Build:
     return run
 
 
+def with_parameters(**changed: int) -> tuple[int, ...]:
+    return tuple(changed.get(field, old) for field, old in zip(BOUNDS, HOUSE, strict=True))
+
+
 def with_parameter(name: str, value: int) -> tuple[int, ...]:
-    return tuple(value if field == name else old for field, old in zip(BOUNDS, HOUSE, strict=True))
+    """Half-spreads at which any depth will do, and depths at which any half-spread will."""
+    free = {"h_delta": 0, "h_vega": 0} if name.startswith("depth") else {}
+    deep = {"depth_delta": 10**15 * WAD, "depth_vega": 10**15 * WAD} if name.startswith("h_") else {}
+    return with_parameters(**free | deep | {name: value})
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------
@@ -90,7 +97,19 @@ def test_parameters_beyond_their_bounds(build, name):
             build(with_parameter(name, value), [], ONE)
 
 
+@pytest.mark.parametrize(
+    ("spread", "depth", "least"), [("h_delta", "depth_delta", 10**7), ("h_vega", "depth_vega", 1000)]
+)
+def test_a_half_spread_wants_its_depth(build, spread, depth, least):
+    """Else the cost of the largest book would overflow."""
+    build(with_parameters(**{spread: WAD, depth: least * WAD}), [], ONE)
+    with pytest.raises(RuntimeError, match=f"methodology: {spread} for its depth$"):
+        build(with_parameters(**{spread: WAD, depth: least * WAD - 1}), [], ONE)
+    assert methodology.LEAST_DEPTH[spread] == (depth, least)
+
+
 def test_the_model_accepts_no_parameter_that_the_contract_refuses():
+    assert (methodology.MAX_GROUPS, methodology.MAX_COVERED_RISE) == (8, 4)
     for name, (low, high) in methodology.PARAMETERS.items():
         least, greatest = BOUNDS[name]
         assert least <= chain.wad(float(low)) <= chain.wad(float(high)) <= greatest
@@ -228,7 +247,9 @@ rows = st.tuples(
     fractions,
     st.one_of(st.just(WAD), st.integers(1, WAD)),
 )
-parameters = st.fixed_dictionaries({name: st.integers(*bounds) for name, bounds in BOUNDS.items()})
+parameters = st.fixed_dictionaries({name: st.integers(*bounds) for name, bounds in BOUNDS.items()}).map(
+    lambda p: p | {depth: max(p[depth], p[spread] * int(n)) for spread, (depth, n) in methodology.LEAST_DEPTH.items()}
+)
 
 
 def moving(scenarios: Sequence[Row]) -> dict[int, Row]:
