@@ -101,7 +101,7 @@ DEFECTS = [
     Defect("worst scenario is the best", AGGREGATION, "if profit < least:", "if profit > least:", REPORT),
     Defect("calendar takes the larger side", AGGREGATION, "min(longs, shorts) *", "max(longs, shorts) *", REPORT),
     Defect("payoff at zero", BLACK, "payoff = payoff\n    for", "payoff = max_value(int256)\n    for", KERNEL),
-    Defect("big books pay in proportion", AGGREGATION, "amount * WAD // depth", "amount // depth", REPORT),
+    Defect("big books pay in proportion", AGGREGATION, "(amount * WAD + depth - 1)", "(amount + depth - 1)", REPORT),
     Defect("bound subtracted", PORTFOLIO, "maintenance += bound", "maintenance -= bound", REPORT),
     Defect("equity rounded up", PORTFOLIO, "- book.notional // DELTA", "+ book.notional // DELTA", REPORT),
     Defect(
