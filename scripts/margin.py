@@ -36,7 +36,7 @@ from python_model import methodology  # noqa: E402
 from python_model.case import Case, CaseError  # noqa: E402
 from python_model.methodology import Methodology  # noqa: E402
 from python_model.portfolio import Book, Market, Mode, net  # noqa: E402
-from python_model.scenarios import PRICE_FLOOR  # noqa: E402
+from python_model.scenarios import in_words  # noqa: E402
 from scripts import chain  # noqa: E402
 
 # Doubles err by 1.1e-16 an operation and a figure takes fewer than a thousand on numbers of the size of the gross book,
@@ -365,21 +365,6 @@ class Desk:
 
 
 # ---------------------------------------------------------------------------------------------- what is told
-
-
-def in_words(preset: Methodology, scenario: int, scan_range: float) -> str:
-    """A scenario for people: ``+16% price, vol up``."""
-    x, y, z, g = (float(column[scenario]) for column in (preset.x, preset.y, preset.z, preset.g))
-    move = max(1.0 + x * preset.range_of(scan_range), PRICE_FLOOR) - 1.0
-    words = [f"{100 * move:+.4g}% price" if move else "price unmoved"]
-    words.append("vol unmoved" if y == 0 else f"vol {'up' if y > 0 else 'down'}")
-    if abs(y) not in (0.0, 1.0):
-        words[-1] += f" by {abs(y):.4g} of its range"
-    if z:
-        words.append(f"smile tilted towards {'high' if z > 0 else 'low'} strikes")
-    if g != 1.0:
-        words.append(f"{100 * g:.4g}% of the loss counted")
-    return ", ".join(words)
 
 
 def number(value: float) -> str:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from python_model import black, margin
+from python_model import black, margin, scenarios
 from python_model.exposure import option_legs
 from python_model.methodology import Methodology
 from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position
-from python_model.scenarios import PRICE_FLOOR
 from scripts import chain, protocol
 from scripts.market_path import Path
 from scripts.protocol import Protocol
@@ -243,11 +242,7 @@ def explain(stage: Stage, book: Book) -> Told:
     assessment, reports = stage.view(p.report.explain, accounts[Mode.PORTFOLIO])
     cross = stage.view(p.engine.assess, accounts[Mode.CROSS])
     contract = chain.result(assessment, reports, p.names)
-    contract["capital"] = {
-        "isolated": chain.as_float(cross.isolated),
-        "cross": max(0.0, chain.as_float(cross.initial - cross.option_value)),
-        "portfolio": max(0.0, chain.as_float(assessment.initial - assessment.option_value)),
-    }
+    contract["capital"] = chain.capital(assessment, cross)
     model = margin.assess(replace(book, mode=Mode.PORTFOLIO), stage.market, stage.methodology)
     allowed, see = Allowed.of(book, stage.market, stage.methodology), stage.agreement.see
     both = allowed.requirement + allowed.value
@@ -260,17 +255,8 @@ def explain(stage: Stage, book: Book) -> Told:
 
 
 def in_words(stage: Stage, name: str, scenario: int) -> str:
-    """A scenario for people: `price +16%, vol up`."""
-    m = stage.methodology
-    x, y, z, g = (float(column[scenario]) for column in (m.x, m.y, m.z, m.g))
-    move = max(1.0 + x * m.range_of(stage.market.underlyings[name].scan_range), PRICE_FLOOR) - 1.0
-    words = [f"price {100 * move:+.4g}%" if move else "price unmoved"]
-    words.append(f"vol {'up' if y > 0 else 'down'}" if y else "vol unmoved")
-    if z:
-        words.append(f"{'high' if z > 0 else 'low'} strikes dearer")
-    if g != 1.0:
-        words.append(f"{100 * g:.4g}% of the loss counted")
-    return ", ".join(words)
+    """A scenario of an underlying for people."""
+    return scenarios.in_words(stage.methodology, scenario, stage.market.underlyings[name].scan_range)
 
 
 def marks(positions: Sequence[Position], market: Market) -> list[float]:

@@ -259,22 +259,6 @@ def test_the_table_has_units_words_and_roundings(desk, width):
     assert all(f"capital, {mode}" in text for mode in ("isolated", "cross", "portfolio"))
 
 
-@pytest.mark.parametrize(
-    ("x", "y", "z", "g", "words"),
-    [
-        (1, 1, 0, 1, "+16% price, vol up"),
-        (-0.25, -1, 0, 1, "-4% price, vol down"),
-        (0, 0, -1, 1, "price unmoved, vol unmoved, smile tilted towards low strikes"),
-        (-100, 0, 0, 0.5, "-95% price, vol unmoved, 50% of the loss counted"),
-        (2, 0.5, 0, 1, "+32% price, vol up by 0.5 of its range"),
-    ],
-)
-def test_a_scenario_in_words(x, y, z, g, words):
-    raw = {"name": "one", "groups": [], "scenarios": [[str(v) for v in (x, y, z, g)]], "parameters": {}}
-    raw["parameters"] = {key: low for key, (low, _) in methodology.PARAMETERS.items()}
-    assert margin.in_words(methodology.parse(raw), 0, 0.16) == words
-
-
 # ---------------------------------------------------------------------------------------------- bad cases
 
 POSITION = "account.positions[0]"
