@@ -1,0 +1,675 @@
+"""The protocol in plain Python, written from its specification.
+
+Money, sizes and tokens are exact integers; margin is the float model's.
+
+A call is tried on a copy of the mirror: it ends in a new state, or in the reason with which the contracts must revert.
+Where a margin check falls within the error that M-16 grants the contract, both are right, and the mirror says so.
+
+Units are those of the contracts: cash and cost 1e-18 USD, sizes and strikes 1e-6, prices 1e-9, fractions 1e-18, tokens
+in units of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from python_model import black, margin, svi
+from python_model.methodology import Methodology
+from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position, Underlying
+from tests import tolerances
+
+WAD = 10**18
+USDC, WETH = 0, 1
+KINDS_OF_COLLATERAL = 2
+UNIT = {USDC: 10**12, WETH: 1}
+HAIRCUT_INITIAL, HAIRCUT_MAINTENANCE = 0.02, 0.01
+PERP, FUTURE, CALL, PUT = range(4)
+KIND = {PERP: Kind.PERP, FUTURE: Kind.FUTURE, CALL: Kind.CALL, PUT: Kind.PUT}
+MODE = (Mode.ISOLATED, Mode.CROSS, Mode.PORTFOLIO)
+RISK, LIQUIDATION = 1, 2
+# What a call did to an account: its state was kept; it must be checked; it was paid from, which no gain excuses.
+KEPT, DUE, PAID = 1, 2, 3
+NOBODY = "0x" + "00" * 20
+# Below this net value an account may be taken whole, USD.
+SMALL = 100.0
+# A revert that says nothing: arithmetic of a token.
+SILENT = ""
+
+HIGHEST_STRIKE_RATIO = 100
+PRICE_LIMIT = 2**72
+# Legs that each mode allows; and legs + 3 * expiries, because expiries cost gas too.
+MOST_LEGS = {Mode.ISOLATED: 1, Mode.CROSS: 32, Mode.PORTFOLIO: 128}
+MOST_EXPIRIES, EXPIRY_WEIGHT, MOST_WEIGHT = 16, 3, 152
+
+
+class Refused(Exception):  # noqa: N818
+    """A call that must revert, and the reason it must give."""
+
+
+class Instrument(NamedTuple):
+    """What a position is in; sorts as the contracts sort a book."""
+
+    underlying: int
+    expiry: int
+    strike: int
+    kind: int
+
+
+class Leg(NamedTuple):
+    """One row of a package, as the taker sees it."""
+
+    underlying: int
+    expiry: int
+    strike: int
+    kind: int
+    size: int
+    price: int
+
+    @property
+    def instrument(self) -> Instrument:
+        return Instrument(*self[:4])
+
+    @property
+    def value(self) -> int:
+        """What the taker pays, 1e-18 USD."""
+        return self.size * self.price * 1000
+
+
+class Consent(NamedTuple):
+    """A maker's consent to a package."""
+
+    nonce: int
+    deadline: int
+    signer: str | None  # None: no signature, so that an approval is looked for
+
+
+class Act(NamedTuple):
+    """One step of a batch: the name of the mirror's method, and its arguments behind the sender."""
+
+    name: str
+    arguments: tuple
+
+
+@dataclass
+class Account:
+    """What the clearing house holds for one account."""
+
+    owner: str
+    mode: Mode
+    cash: int = 0
+    cost: int = 0
+    weth: int = 0
+    legs: dict[Instrument, int] = field(default_factory=dict)
+
+    def copy(self) -> Account:
+        return replace(self, legs=dict(self.legs))
+
+    @property
+    def key(self) -> tuple:
+        """Everything that margin depends on."""
+        return (self.mode, self.cash, self.cost, self.weth, tuple(sorted(self.legs.items())))
+
+    def balance(self, kind: int) -> int:
+        """Token units that a debit may take."""
+        return self.cash // UNIT[USDC] if kind == USDC else self.weth
+
+    def add(self, package: Iterable[tuple[Instrument, int]], cost: int) -> None:
+        """Take a package over; profit of futures and perps becomes cash once there is none left."""
+        for instrument, size in package:
+            total = self.legs.pop(instrument, 0) + size
+            if total:
+                self.legs[instrument] = total
+        self.cost += cost
+        if not any(i.kind in (PERP, FUTURE) for i in self.legs):
+            self.cash -= self.cost
+            self.cost = 0
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The model's assessment of an account, USD, and what the contract may differ by.
+
+    `error` bounds the difference in each of E_mm - MM, E_im - IM, equity, requirement, net value, and a scenario's P&L.
+    With N = sum |q| (F + K) over options, f the initial factor and the constants of `tests/tolerances.py`:
+
+    - M-16: a requirement exceeds the exact one by at most 4 f epsilon N, an equity falls short by at most epsilon N,
+      and a scenario's profit errs by at most epsilon N: 5 f epsilon N covers each of them and each pair. What errors of
+      delta and vega put into M-12 is h (1 + 2 x / depth) times 4e-10 N, for h below 0.001: lost in the 4.
+    - Floats: NOISE of the gross G = N + sum |q| price of what is linear + |cash| + collateral, in equity and in the
+      requirements of at most two underlyings, each with the derivative 1 + slope <= 2 of M-12, times f: 6 f NOISE G.
+    - DUST: truncated divisions.
+
+    An account of cash alone is a matter of integers: no error.
+    """
+
+    assessment: margin.Assessment
+    net_value: float
+    fresh: bool
+    error: float
+
+    @property
+    def health(self) -> float:
+        return self.assessment.equity_maintenance - self.assessment.maintenance
+
+    @property
+    def excess(self) -> float:
+        """What there is above initial margin."""
+        return self.assessment.equity_initial - self.assessment.initial
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a call does: the state after it (None if it must revert) and the reasons with which it may revert."""
+
+    after: Mirror | None
+    reasons: frozenset[str]
+
+
+def not_negative(figure: float, error: float) -> bool | None:
+    """Whether a figure is at least zero; None where its error leaves that open."""
+    if abs(figure) <= error and error > 0.0:
+        return None
+    return figure >= 0.0
+
+
+def either(a: bool | None, b: bool | None) -> bool | None:
+    """Whether one of two verdicts passes; None where that is open."""
+    return True if a or b else None if a is None or b is None else False
+
+
+def truncated(amount: int, fraction: int) -> int:
+    """A fraction of an amount, towards zero."""
+    part = abs(amount) * fraction // WAD
+    return part if amount >= 0 else -part
+
+
+class Mirror:
+    """The whole protocol: accounts, vault, wallets, market, authority."""
+
+    def __init__(
+        self, methodology: Methodology, names: dict[str, int], owner: str, guardian: str, heartbeat: int
+    ) -> None:
+        self.methodology = methodology
+        self.names = names
+        self.name_of = {i: name for name, i in names.items()}
+        self.owner, self.guardian = owner, guardian
+        self.heartbeat = heartbeat
+        self.now = 0
+        self.accounts: dict[int, Account] = {}
+        self.wallets: dict[tuple[str, int], int] = {}
+        self.vault = {USDC: 0, WETH: 0}
+        self.credited = {USDC: 0, WETH: 0}
+        self.caps = {USDC: 0, WETH: 0}
+        self.operators: dict[tuple[int, str], int] = {}
+        self.nonces: set[tuple[int, int]] = set()
+        self.approvals: set[tuple] = set()
+        self.paused = 0
+        self.discount, self.minimum_slice = WAD // 20, WAD // 10
+        self.market: dict[str, Underlying] = {}
+        # When each underlying and each of its expiries was last published.
+        self.published: dict[tuple[str, int], int] = {}
+        self.doubts: set[str] = set()
+        self.touched: dict[int, Account] = {}
+        self.levels: dict[int, int] = {}
+        self.risk_free = 0  # how often an account below initial margin passed by decision 5
+        self._seen: dict[tuple, Figures] = {}
+
+    def copy(self) -> Mirror:
+        """Independent of the original, but for what neither changes."""
+        twin = object.__new__(type(self))
+        twin.__dict__ = {
+            key: value.copy() if isinstance(value, (dict, set)) else value for key, value in self.__dict__.items()
+        }
+        twin.accounts = {a: account.copy() for a, account in self.accounts.items()}
+        twin._seen = self._seen
+        return twin
+
+    def attempt(self, act: Act, sender: str) -> Prediction:
+        """What a call of `sender` would do now."""
+        trial = self.copy()
+        trial.doubts, trial.touched, trial.levels = set(), {}, {}
+        try:
+            getattr(trial, act.name)(sender, *act.arguments)
+            trial._settle()
+        except Refused as refusal:
+            return Prediction(None, frozenset(trial.doubts | {str(refusal)}))
+        return Prediction(trial, frozenset(trial.doubts))
+
+    # ------------------------------------------------------------------------------------------------------ accounts
+
+    def controls(self, account: int, caller: str) -> bool:
+        """Whether an address may act for an account."""
+        return self._owner(account) == caller or self.now < self.operators.get((account, caller), 0)
+
+    def _owner(self, account: int) -> str:
+        return self.accounts[account].owner if account in self.accounts else NOBODY
+
+    def _require(self, condition: bool, reason: str) -> None:
+        if not condition:
+            raise Refused(reason)
+
+    def _require_control(self, account: int, caller: str) -> None:
+        self._require(self.controls(account, caller), "accounts: not authorised")
+
+    def create_account(self, sender: str, mode: int) -> None:
+        """Open an account."""
+        self._require(mode < len(MODE), "accounts: mode")
+        self.accounts[len(self.accounts) + 1] = Account(sender, MODE[mode])
+
+    def set_operator(self, sender: str, account: int, operator: str, expiry: int) -> None:
+        """Let a key act for an account until `expiry`."""
+        self._require(self._owner(account) == sender, "accounts: not the owner")
+        self.operators[account, operator] = expiry
+
+    def set_mode(self, sender: str, account: int, mode: int) -> None:
+        """Change the margin mode."""
+        self._require(self._owner(account) == sender, "accounts: not the owner")
+        self._require(mode < len(MODE), "accounts: mode")
+        self._touch(account, DUE)
+        self.accounts[account].mode = MODE[mode]
+
+    # ------------------------------------------------------------------------------------------------------ tokens
+
+    def _move_tokens(self, sender: str, kind: int, amount: int) -> None:
+        self._require(amount <= self.wallets[sender, kind], SILENT)
+        self.wallets[sender, kind] -= amount
+        self.vault[kind] += amount
+
+    def donate(self, sender: str, kind: int, amount: int) -> None:
+        """Send tokens to the clearing house past it: nobody's account changes (INV-03)."""
+        self._move_tokens(sender, kind, amount)
+
+    def _credit(self, account: int, kind: int, amount: int) -> None:
+        if kind == USDC:
+            self.accounts[account].cash += amount * UNIT[USDC]
+        else:
+            self.accounts[account].weth += amount
+
+    def _debit(self, account: int, kind: int, amount: int) -> None:
+        self._require(kind < KINDS_OF_COLLATERAL, "custody: unknown kind")
+        held = self.accounts[account].cash if kind == USDC else self.accounts[account].weth
+        self._require(amount * UNIT[kind] <= held, "custody: not enough")
+        self._credit(account, kind, -amount)
+
+    def deposit(self, sender: str, account: int, kind: int, amount: int) -> None:
+        """Take tokens of the sender."""
+        self._require_control(account, sender)
+        self._require(kind < KINDS_OF_COLLATERAL, "custody: unknown kind")
+        self._move_tokens(sender, kind, amount)
+        self._require(amount > 0, "custody: nothing arrived")
+        self._require(self.credited[kind] + amount <= self.caps[kind], "custody: cap")
+        self._touch(account, KEPT)
+        self.credited[kind] += amount
+        self._add_collateral(account, kind, amount)
+
+    def _add_collateral(self, account: int, kind: int, amount: int) -> None:
+        """Credit. A kind that the account did not hold may not make it worse, nor stale beside positions."""
+        before = self.accounts[account].copy()
+        self._credit(account, kind, amount)
+        if kind == USDC or before.weth:
+            return
+        after = self.accounts[account]
+        self._require_admissible(after)
+        if after.legs:
+            self._require(self.is_current("ETH", 0), "custody: stale price")
+            old, new = self.figures(before), self.figures(after)
+            change = not_negative(new.health - old.health, old.error + new.error)
+            self._decide(either(not_negative(new.health, new.error), change), "solvency: collateral adds risk")
+
+    def withdraw(self, sender: str, account: int, kind: int, amount: int, recipient: str) -> None:
+        """Pay tokens out."""
+        self._require_control(account, sender)
+        self._require(recipient == self._owner(account) or sender == self._owner(account), "accounts: recipient")
+        self._require(recipient in {wallet for wallet, _ in self.wallets}, "custody: recipient")
+        self._touch(account, PAID)
+        self._debit(account, kind, amount)
+        self._require(amount <= self.credited[kind], "custody: vault is short")
+        self.credited[kind] -= amount
+        self.vault[kind] -= amount
+        self.wallets[recipient, kind] += amount
+
+    def transfer(self, sender: str, giver: int, receiver: int, kind: int, amount: int) -> None:
+        """Move collateral or cash between two accounts of one owner."""
+        self._require(giver != receiver, "accounts: one account")
+        self._require_control(giver, sender)
+        self._require_control(receiver, sender)
+        self._require(self._owner(giver) == self._owner(receiver), "accounts: two owners")
+        self._touch(giver, PAID)
+        self._touch(receiver, KEPT)
+        self._debit(giver, kind, amount)
+        self._add_collateral(receiver, kind, amount)
+
+    # ------------------------------------------------------------------------------------------------------ trades
+
+    def approve_trade(self, sender: str, taker: int, maker: int, legs: tuple[Leg, ...], consent: Consent) -> None:
+        """Consent to a package on chain."""
+        self._require(self._owner(maker) == sender, "accounts: not the owner")
+        self.approvals.add((taker, maker, legs, consent.nonce, consent.deadline))
+
+    def cancel_nonce(self, sender: str, account: int, nonce: int) -> None:
+        """Make every consent with a nonce worthless."""
+        self._require_control(account, sender)
+        self._use_nonce(account, nonce)
+
+    def _use_nonce(self, account: int, nonce: int) -> None:
+        self._require((account, nonce) not in self.nonces, "exchange: nonce")
+        self.nonces.add((account, nonce))
+
+    def trade(self, sender: str, taker: int, maker: int, legs: tuple[Leg, ...], consent: Consent) -> None:
+        """Novate a package."""
+        self._require_control(taker, sender)
+        self._require(taker != maker, "exchange: one account")
+        self._require(len(legs) > 0, "exchange: no legs")
+        if not self.controls(maker, sender):
+            self._require(self.now <= consent.deadline, "exchange: deadline")
+            self._use_nonce(maker, consent.nonce)
+            if consent.signer is None:
+                approved = (taker, maker, legs, consent.nonce, consent.deadline) in self.approvals
+                self._require(approved, "exchange: not approved")
+            else:
+                self._require(consent.signer == self._owner(maker), "exchange: signature")
+        last = Instrument(0, 0, 0, 0)
+        for leg in legs:
+            self._require(leg.expiry == 0 or self.now < leg.expiry, "exchange: expired")
+            self._require(leg.price < PRICE_LIMIT, "exchange: price")
+            self._require(leg.size != 0, "position: size")
+            self._require(leg.instrument > last, "exchange: order")
+            last = leg.instrument
+        self._touch(taker, DUE)
+        self._touch(maker, DUE)
+        a, b = self.accounts[taker], self.accounts[maker]
+        for leg in legs:
+            held = [account.legs.get(leg.instrument, 0) for account in (a, b)]
+            grows = abs(held[0] + leg.size) + abs(held[1] - leg.size) > abs(held[0]) + abs(held[1])
+            self._require(not (grows and self._is_too_high(leg)), "exchange: strike")
+        premium = sum(leg.value for leg in legs if leg.kind in (CALL, PUT))
+        cost = sum(leg.value for leg in legs if leg.kind in (PERP, FUTURE))
+        for account, sign in ((a, 1), (b, -1)):
+            account.cash -= sign * premium
+            account.add([(leg.instrument, sign * leg.size) for leg in legs], sign * cost)
+
+    def _is_too_high(self, leg: Leg) -> bool:
+        """Whether a strike is above a hundred forwards. Where there is no forward, the engine refuses."""
+        forwards = {e.expiry: e.forward for e in self.market[self.name_of[leg.underlying]].expiries}
+        if leg.kind not in (CALL, PUT) or leg.expiry not in forwards:
+            return False
+        return leg.strike > HIGHEST_STRIKE_RATIO * round(forwards[leg.expiry] * 10**9) // 10**3
+
+    def execute(self, sender: str, acts: Sequence[Act]) -> None:
+        """Several things, and one check."""
+        for act in acts:
+            getattr(self, act.name)(sender, *act.arguments)
+
+    # ------------------------------------------------------------------------------------------------------ liquidation
+
+    def liquidate(
+        self,
+        sender: str,
+        account: int,
+        bidder: int,
+        fraction: int,
+        minimum: int,
+        max_price: int,
+        deadline: int,
+        limit: int,
+        price: int | None,
+    ) -> None:
+        """Sell a slice to a bidder.
+
+        `limit` is the largest slice as the contract rounds it, which the caller compares with `largest_slice`; `price`
+        what the contract asked, to be compared with `slice_price`, or None where it reverted.
+        """
+        self._require(self.now <= deadline, "liquidation: deadline")
+        self._require_control(bidder, sender)
+        self._require(not self.paused & LIQUIDATION, "liquidation: paused")
+        self._require(self._owner(account) != self._owner(bidder), "liquidation: own account")
+        before = self.figures(self.accounts[account])
+        self._require(before.fresh, "liquidation: stale data")
+        healthy = not_negative(before.health, before.error)
+        self._decide(None if healthy is None else not healthy, "liquidation: healthy")
+        taken = min(fraction, limit)
+        self._require(min(self.minimum_slice, limit) <= taken, "liquidation: slice too small")
+        self._take(account, bidder, taken)
+        after = self.figures(self.accounts[account])
+        value, error = before.net_value - after.net_value, before.error + after.error + tolerances.DUST
+        estimate = max(value, 0.0) * (1 - self.discount / WAD)
+        self._decide(not_negative(after.health + estimate - before.health, 2 * error), "liquidation: worse")
+        paid = round(estimate * WAD) if price is None else price
+        self.accounts[account].cash += paid
+        self.accounts[bidder].cash -= paid
+        self._require_admissible(self.accounts[bidder])
+        buyer = self.figures(self.accounts[bidder])
+        self._require(buyer.fresh, "liquidation: bidder's margin")
+        self._decide(not_negative(buyer.excess, buyer.error + error), "liquidation: bidder's margin")
+        self._require(minimum <= taken, "liquidation: below minimum")
+        affordable = price <= max_price if price is not None else not_negative(max_price / WAD - estimate, error)
+        self._decide(affordable, "liquidation: price")
+        if max_price:
+            self._decide(not_negative(value, error), "liquidation: no value")
+
+    def _take(self, account: int, bidder: int, fraction: int) -> None:
+        """Move a fraction of everything, towards zero, but a leg of which nothing would move as a whole."""
+        seller, buyer = self.accounts[account], self.accounts[bidder]
+        part = [(i, truncated(size, fraction) or size) for i, size in sorted(seller.legs.items())]
+        cost, cash = truncated(seller.cost, fraction), truncated(seller.cash, fraction)
+        weth = seller.weth * fraction // WAD
+        for side, sign in ((seller, -1), (buyer, 1)):
+            side.cash += sign * cash
+            side.weth += sign * weth
+            side.add([(i, sign * size) for i, size in part], sign * cost)
+
+    def largest_slice(self, account: int) -> tuple[float | None, float]:
+        """The largest fraction that may be sold, 0 for none, and what it may err by; None where health is in doubt."""
+        figures = self.figures(self.accounts[account])
+        healthy = not_negative(figures.health, figures.error)
+        if not figures.fresh or healthy:
+            return 0.0, 0.0
+        if healthy is None:
+            return None, 0.0
+        small = not_negative(figures.net_value - SMALL, figures.error)
+        if small is False:
+            return 1.0, 0.0
+        if small is None:
+            return None, 0.0
+        shortfall, kept = -figures.excess, figures.net_value * (1 - self.discount / WAD)
+        needed = shortfall / (shortfall + kept)
+        # Numerator and denominator err by at most 2 `error` each, and the quotient is at most 1.
+        return max(needed, self.minimum_slice / WAD), 4 * figures.error / (shortfall + kept) + tolerances.DUST
+
+    def slice_price(self, account: int, fraction: int) -> tuple[float, float]:
+        """What a bidder pays for a slice, USD, and what that may err by."""
+        whole, rest = self.accounts[account], self.accounts[account].copy()
+        twin = self.copy()
+        twin.accounts = {0: rest, -1: Account(NOBODY, Mode.PORTFOLIO)}
+        twin._take(0, -1, fraction)
+        before, after = self.figures(whole), self.figures(rest)
+        price = max(before.net_value - after.net_value, 0.0) * (1 - self.discount / WAD)
+        return price, before.error + after.error + tolerances.DUST
+
+    # ------------------------------------------------------------------------------------------------------ authority
+
+    def set_paused(self, sender: str, flags: int) -> None:
+        """Pause or resume."""
+        self._require(flags <= RISK | LIQUIDATION, "authority: flags")
+        if sender != self.owner:
+            self._require(sender == self.guardian, "authority: not the guardian")
+            self._require(flags & self.paused == self.paused, "authority: only more")
+        self.paused = flags
+
+    def set_cap(self, sender: str, kind: int, cap: int) -> None:
+        """Change how much may be deposited."""
+        self._require(sender == self.owner, "authority: not the owner")
+        self.caps[kind] = cap
+
+    def publish(self, sender: str, name: str, state: Underlying) -> None:
+        """Replace the state of an underlying and of the expiries named."""
+        self._require(sender == self.owner, "market: publisher")
+        known = {e.expiry: e for e in (*(self.market[name].expiries if name in self.market else ()), *state.expiries)}
+        self.market[name] = replace(state, expiries=tuple(known[expiry] for expiry in sorted(known)))
+        self.published.update({(name, e.expiry): self.now for e in state.expiries} | {(name, 0): self.now})
+        # Not cleared: other copies share the old one.
+        self._seen = {}
+
+    # ------------------------------------------------------------------------------------------------------ solvency
+
+    def _touch(self, account: int, level: int) -> None:
+        self.touched.setdefault(account, self.accounts[account].copy())
+        self.levels[account] = max(level, self.levels.get(account, KEPT))
+
+    def _decide(self, passes: bool | None, reason: str) -> None:
+        """Refuse, or note that the contract may."""
+        if passes is None:
+            self.doubts.add(reason)
+        else:
+            self._require(passes, reason)
+
+    def _require_admissible(self, account: Account) -> None:
+        """The limits of a book alone. Two underlyings are below the limit of eight."""
+        self._require(len(account.legs) <= MOST_LEGS[account.mode], "positions: legs of this mode")
+        dates = {(i.underlying, i.expiry) for i in account.legs if i.expiry}
+        most = max((sum(u == v for v, _ in dates) for u, _ in dates), default=0)
+        fits = most <= MOST_EXPIRIES and (not dates or len(account.legs) + EXPIRY_WEIGHT * len(dates) <= MOST_WEIGHT)
+        self._require(fits, "positions: too many expiries")
+
+    def _settle(self) -> None:
+        for account, before in self.touched.items():
+            if self.levels[account] >= DUE:
+                self._require_sound(before, self.accounts[account], self.levels[account] == PAID)
+
+    def _require_sound(self, before: Account, after: Account, paid: bool) -> None:
+        """Nothing at risk, initial margin on fresh data, or no risk taken and nothing paid out (decision 5)."""
+        self._require_admissible(after)
+        sound: bool | None = False
+        if not self.paused & RISK:
+            if not after.legs and after.cash >= 0:
+                return
+            figures = self.figures(after)
+            sound = not_negative(figures.excess, figures.error) if figures.fresh else False
+        if sound:
+            return
+        # Collateral that came in does not count.
+        safe = False if paid else self.takes_no_risk(before, replace(after, weth=before.weth))
+        self.risk_free += safe is True and sound is False
+        self._decide(either(sound, safe), "solvency: margin")
+
+    def takes_no_risk(self, before: Account, after: Account) -> bool | None:
+        """Decision 5, as `IMarginReport.takes_no_risk` states it; None where errors leave it open.
+
+        Equity is no lower with either haircut, neither requirement is higher, and no underlying loses more than before
+        in any scenario, where P&L above zero counts as zero before.
+        """
+        if before.key == after.key:
+            return True
+        old, new = self.figures(before), self.figures(after)
+        # Even where both are exact, their difference as floats is not.
+        error = old.error + new.error + tolerances.DUST + tolerances.NOISE * (self.gross(before) + self.gross(after))
+        a, b = old.assessment, new.assessment
+        lines = [
+            b.equity_maintenance - a.equity_maintenance,
+            b.equity_initial - a.equity_initial,
+            a.maintenance - b.maintenance,
+            a.initial - b.initial,
+        ]
+        # Without a move there is no profit on either side, exactly.
+        m = self.methodology
+        moved = (m.x != 0.0) | (m.y != 0.0) | (m.z != 0.0)
+        for name, profits in b.scenario_pnl.items():
+            known = np.minimum(a.scenario_pnl.get(name, np.zeros(len(m))), 0.0)
+            lines.append(float(np.min((np.array(profits) - known)[moved])))
+        verdicts = [not_negative(line, error) for line in lines]
+        if False in verdicts:
+            return False
+        return None if None in verdicts else True
+
+    def is_fresh(self, account: Account) -> bool:
+        """Whether every price that the account's figures rest on is within its heartbeat."""
+        used = {(self.name_of[i.underlying], expiry) for i in account.legs for expiry in (0, i.expiry)}
+        if account.weth:
+            used.add(("ETH", 0))
+        return all(self.is_current(*key) for key in used)
+
+    def is_current(self, name: str, expiry: int) -> bool:
+        """Whether an underlying (expiry 0) or an expiry is within its heartbeat: an expired one as of its end."""
+        seen_at = min(self.now, expiry) if expiry else self.now
+        return seen_at <= self.published[name, expiry] + self.heartbeat
+
+    def book(self, account: Account) -> Book:
+        """The account as the model wants it: entries are in the cash, as `cost` is known in sum only."""
+        positions = tuple(
+            Position(
+                self.name_of[i.underlying],
+                KIND[i.kind],
+                size / 10**6,
+                i.expiry or None,
+                i.strike / 10**6 if i.strike else None,
+                0.0 if i.kind in (PERP, FUTURE) else None,
+            )
+            for i, size in sorted(account.legs.items())
+        )
+        held = (self.weth_holding(account.weth),) if account.weth else ()
+        return Book(account.mode, (account.cash - account.cost) / WAD, held, positions)
+
+    def weth_holding(self, amount: int) -> Collateral:
+        """WETH as collateral at spot."""
+        return Collateral(amount / WAD, self.market["ETH"].spot, "ETH", HAIRCUT_INITIAL, HAIRCUT_MAINTENANCE)
+
+    def snapshot(self) -> Market:
+        """The market now."""
+        return Market(self.now, self.market)
+
+    def mark(self, i: Instrument) -> float:
+        """Mark of an instrument, USD."""
+        u = self.market[self.name_of[i.underlying]]
+        if i.kind == PERP:
+            return u.perp_mark
+        e = u.at(i.expiry)
+        if i.kind == FUTURE:
+            return e.forward
+        strike, tau, s = i.strike / 10**6, self.snapshot().tau(i.expiry), e.svi
+        sigma = svi.implied_vol(strike, s.forward, s.a, s.b, s.rho, s.m, s.sigma, s.ref_tau)
+        is_call = np.array([i.kind == CALL])
+        price = black.value(
+            *(np.array([float(x)]) for x in (e.forward, strike, sigma, tau, np.exp(-e.rate * tau))), is_call
+        )
+        return float(price[0])
+
+    def notional(self, account: Account) -> float:
+        """Sum |q| (F + K) of options, USD (M-16)."""
+        return sum(
+            abs(size) / 10**6 * (self.market[self.name_of[i.underlying]].at(i.expiry).forward + i.strike / 10**6)
+            for i, size in account.legs.items()
+            if i.kind in (CALL, PUT)
+        )
+
+    def gross(self, account: Account) -> float:
+        """G of `Figures`, USD."""
+        linear = sum(abs(size) / 10**6 * self.mark(i) for i, size in account.legs.items() if i.kind in (PERP, FUTURE))
+        worth = account.weth / WAD * self.market["ETH"].spot
+        return self.notional(account) + linear + worth + (abs(account.cash) + abs(account.cost)) / WAD
+
+    def figures(self, account: Account) -> Figures:
+        """What the model says of an account now. Refused where its book has an expiry without market data."""
+        key = (self.now, *account.key)
+        if key not in self._seen:
+            self._seen[key] = self._assess(account)
+        return self._seen[key]
+
+    def _assess(self, account: Account) -> Figures:
+        try:
+            a = margin.assess(self.book(account), self.snapshot(), self.methodology)
+        except KeyError:
+            raise Refused("engine: no expiry data") from None
+        error = 0.0
+        if account.legs or account.weth:
+            f = self.methodology.initial_factor
+            error = (
+                5 * f * tolerances.EPSILON * self.notional(account)
+                + 6 * f * tolerances.NOISE * self.gross(account)
+                + tolerances.DUST
+            )
+        net_value = a.equity_maintenance + HAIRCUT_MAINTENANCE * account.weth / WAD * self.market["ETH"].spot
+        return Figures(a, net_value, self.is_fresh(account), error)

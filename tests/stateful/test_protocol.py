@@ -1,0 +1,472 @@
+"""Random lives of the whole protocol against its mirror: state, margin and invariants after every transaction.
+
+A step takes some 30 ms. Profile ci runs EXAMPLES x STEPS of them, in one to two minutes on two cores; profile deep
+fifty times as many.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+
+from python_model import methodology
+from python_model.portfolio import Mode
+from tests.stateful import world as worlds
+from tests.stateful.machine import FOR_EVER, PPM, Machine
+from tests.stateful.mirror import (
+    CALL,
+    FUTURE,
+    LIQUIDATION,
+    NOBODY,
+    PERP,
+    PUT,
+    RISK,
+    USDC,
+    WAD,
+    WETH,
+    Account,
+    Act,
+    Consent,
+    Instrument,
+    Leg,
+    Mirror,
+)
+
+pytestmark = [pytest.mark.stateful, pytest.mark.slow]
+
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+EXAMPLES, STEPS = (1000, 100) if DEEP else (20, 100)
+ISOLATED, CROSS, PORTFOLIO = range(3)
+MOST_ACCOUNTS = 8
+# Strikes as shares of the first spot; deep in and out of the money, and around it.
+STRIKES = (0.5, 0.85, 1.0, 1.15, 2.0)
+# Up to this many times its equity may an account draw as the size of a leg: half of what is tried finds margin.
+LEVERAGE = 3
+RICH = 6  # the account of a market maker
+
+# Which account, user, instrument: taken modulo how many there are.
+indices = st.integers(0, 2**16)
+fractions = st.one_of(st.integers(PPM // 100, PPM), st.sampled_from([PPM // 3, PPM // 2, PPM, 0, 1]))
+kinds = st.sampled_from([USDC] * 6 + [WETH] * 6 + [2])
+# The owner mostly; else another user, who may be an operator.
+strangers = st.sampled_from([0] * 9 + [1])
+# Token units beyond the fraction drawn.
+beyond = st.sampled_from([0, 0, 0, 1])
+prices = st.sampled_from([PPM, PPM, PPM, 980_000, 1_020_000, PPM // 2, 2 * PPM, 0])
+legs = st.tuples(indices, st.one_of(st.integers(PPM // 100, PPM), st.integers(1, 9)), st.sampled_from([1, -1]), prices)
+# Of initial margin.
+usual = st.integers(PPM // 2, PPM * 95 // 100)
+margins = st.one_of(usual, usual, usual, st.integers(PPM * 95 // 100, PPM * 5 // 4))
+stretches = st.tuples(indices, indices, indices, st.sampled_from([1, -1]), margins)
+packages = st.lists(legs, min_size=1, max_size=4)
+consents = st.sampled_from(["signed"] * 10 + ["approved"] * 4 + ["forged", "none", "late", "used", "cancelled"])
+oddities = st.sampled_from([""] * 12 + ["unsorted", "expired", "unknown expiry", "strike", "one account", "no legs"])
+steps = st.tuples(st.sampled_from(["deposit", "withdraw", "transfer", "trade"]), indices, indices, kinds, fractions)
+
+
+class Life(Machine):
+    """Rules: how actions are drawn from the current state."""
+
+    # ------------------------------------------------------------------------------------------------------ drawing
+
+    def account(self, index: int) -> int:
+        return index % len(self.mirror.accounts) + 1
+
+    def user(self, index: int) -> str:
+        return self.world.users[index % len(self.world.users)].address
+
+    def sender(self, account: int, stranger: int) -> str:
+        """The account's owner, or the user after him."""
+        addresses = [u.address for u in self.world.users]
+        return self.user(addresses.index(self.mirror.accounts[account].owner) + stranger)
+
+    def held(self, account: int, kind: int) -> int:
+        return self.mirror.accounts[account].balance(kind) if kind in (USDC, WETH) else 10**6
+
+    def another(self, account: int, index: int) -> int:
+        """An account beside this one: the market maker for three quarters of the indices."""
+        others = [a for a in self.mirror.accounts if a != account]
+        return RICH if index % 4 and account != RICH else others[index // 4 % len(others)]
+
+    def trader(self, index: int) -> int:
+        """An account that may take a further leg, for most indices."""
+        free = [a for a, x in self.mirror.accounts.items() if x.mode is not Mode.ISOLATED or not x.legs]
+        return free[index // 8 % len(free)] if index % 8 else self.account(index // 8)
+
+    def instruments(self, expired: bool = False) -> list[Instrument]:
+        """Everything that can be traded, or what cannot be traded any more."""
+        listed = []
+        for name, i in self.names.items():
+            u = self.world.market.underlyings[name]
+            strikes = [round(u.spot * share, -1) for share in STRIKES]
+            listed.append(Instrument(i, 0, 0, PERP))
+            for e in u.expiries:
+                listed.append(Instrument(i, e.expiry, 0, FUTURE))
+                listed += [Instrument(i, e.expiry, int(k * 10**6), kind) for k in strikes for kind in (CALL, PUT)]
+        return [i for i in listed if (0 < i.expiry <= self.mirror.now + 1) == expired]
+
+    def leg(self, i: Instrument, size: int, price: int) -> Leg:
+        """A leg at a share of the mark, in millionths."""
+        return Leg(*i, size, max(round(self.mirror.mark(i) * 10**9), 0) * price // PPM)
+
+    def package(self, rows: list[tuple[int, int, int, int]], account: int, listed: list[Instrument]) -> tuple[Leg, ...]:
+        """Legs of up to LEVERAGE times an account's equity."""
+        equity = self.figures(account).assessment.equity_initial
+        drawn = {}
+        for index, share, sign, price in rows:
+            i = listed[index % len(listed)]
+            most = LEVERAGE * max(equity, 1.0) / self.mirror.market[self.mirror.name_of[i.underlying]].spot
+            drawn[i] = self.leg(i, sign * max(1, round(most * share)), price)
+        return tuple(drawn[i] for i in sorted(drawn))
+
+    def figures(self, account: int) -> Any:
+        return self.mirror.figures(self.mirror.accounts[account])
+
+    def worst_first(self, index: int) -> int:
+        """An account, those with the least above maintenance margin, relative to it, first."""
+
+        def room(account: int) -> float:
+            figures = self.figures(account)
+            return figures.health / max(figures.assessment.maintenance, 1.0)
+
+        ranked = sorted(self.mirror.accounts, key=room)
+        return ranked[index % len(ranked)]
+
+    def consent(self, kind: str, taker: int, maker: int, package: tuple[Leg, ...]) -> Consent:
+        """The maker's consent, or something that is none."""
+        self.nonce += 1
+        owner = self.mirror.accounts[maker].owner
+        consent = Consent(self.nonce, FOR_EVER, owner)
+        match kind:
+            case "approved":
+                consent = consent._replace(signer=None)
+                self.act(owner, "approve_trade", taker, maker, package, consent)
+            case "forged":
+                return consent._replace(signer=self.sender(maker, 1))
+            case "none":
+                return consent._replace(signer=None)
+            case "late":
+                return consent._replace(deadline=self.mirror.now)
+            case "used":
+                used = [nonce for account, nonce in sorted(self.mirror.nonces) if account == maker]
+                return consent._replace(nonce=used[0] if used else self.nonce)
+            case "cancelled":
+                self.act(owner, "cancel_nonce", maker, consent.nonce)
+        return consent
+
+    # ------------------------------------------------------------------------------------------------------ rules
+
+    @initialize(
+        purses=st.lists(st.tuples(fractions, st.integers(0, PPM)), min_size=6, max_size=6),
+        positions=st.lists(stretches, min_size=6, max_size=6),
+    )
+    def open(self, purses: list[tuple[int, int]], positions: list[Any]) -> None:
+        """Two accounts for each user, in all modes, and some positions; the last account is a market maker's."""
+        self.begin()
+        modes = (PORTFOLIO, ISOLATED, PORTFOLIO, CROSS, PORTFOLIO, PORTFOLIO)
+        for n, (mode, (usd, ether)) in enumerate(zip(modes, purses, strict=True)):
+            owner, account = self.user(n // 2), n + 1
+            self.act(owner, "create_account", mode)
+            self.act(owner, "deposit", account, USDC, 9 * 10**11 if account == RICH else 10**10 * usd // PPM)
+            if ether % 2:
+                self.act(owner, "deposit", account, WETH, 5 * 10**18 * ether // PPM)
+        self.stretch(positions)
+
+    @rule(index=indices, stranger=strangers, kind=kinds, share=fractions, more=beyond)
+    def pay_in(self, index: int, stranger: int, kind: int, share: int, more: int) -> None:
+        account = self.account(index)
+        sender = self.sender(account, stranger)
+        purse = self.mirror.wallets.get((sender, kind), 10**6)
+        # A hundredth, so that accounts stay of a size; all of it at the end of the range.
+        amount = purse * share // PPM if share == PPM else purse * share // PPM // 100
+        self.act(sender, "deposit", account, kind, amount + more)
+
+    @rule(
+        index=indices,
+        stranger=strangers,
+        kind=kinds,
+        share=fractions,
+        more=beyond,
+        to=st.sampled_from(["owner", "owner", "owner", "other", "nobody"]),
+    )
+    def pay_out(self, index: int, stranger: int, kind: int, share: int, more: int, to: str) -> None:
+        account = self.account(index)
+        recipient = {"owner": self.sender(account, 0), "other": self.sender(account, 1), "nobody": NOBODY}[to]
+        amount = self.held(account, kind) * share // PPM + more
+        self.act(self.sender(account, stranger), "withdraw", account, kind, max(amount, 0), recipient)
+
+    @rule(index=indices, share=st.sampled_from([PPM - 1, PPM, PPM, PPM + 1, PPM // 2, PPM * 99 // 100]))
+    def pay_out_to_the_line(self, index: int, share: int) -> None:
+        """Cash down to initial margin."""
+        account = self.account(index)
+        excess = int(self.figures(account).excess * PPM) * share // PPM
+        amount = min(excess, self.held(account, USDC))
+        if amount > 0:
+            self.act(self.sender(account, 0), "withdraw", account, USDC, amount, self.sender(account, 0))
+
+    @rule(giver=indices, receiver=indices, stranger=strangers, kind=kinds, share=fractions, more=beyond)
+    def move_between(self, giver: int, receiver: int, stranger: int, kind: int, share: int, more: int) -> None:
+        """Half of the draws within one owner's accounts."""
+        a = self.account(giver)
+        own = [b for b, account in self.mirror.accounts.items() if account.owner == self.mirror.accounts[a].owner]
+        b = self.account(receiver) if receiver % 5 == 1 else own[receiver // 5 % len(own)]
+        amount = self.held(a, kind) * share // PPM + more
+        self.act(self.sender(a, stranger), "transfer", a, b, kind, max(amount, 0))
+
+    @rule(taker=indices, maker=indices, stranger=strangers, rows=packages, kind=consents, odd=oddities)
+    def deal(self, taker: int, maker: int, stranger: int, rows: list[Any], kind: str, odd: str) -> None:
+        a = self.trader(taker)
+        b = a if odd == "one account" else self.another(a, maker)
+        listed = self.instruments(expired=odd == "expired") or self.instruments()
+        package = self.package([] if odd == "no legs" else rows, a, listed)
+        if odd == "unsorted":
+            package = package[::-1]
+        if odd == "unknown expiry":
+            package = (Leg(self.names["ETH"], self.mirror.now + 86_400 + maker, 2 * 10**9, CALL, rows[0][1], 10**9),)
+        if odd == "strike":
+            e = self.mirror.market["ETH"].expiries[maker % 3]
+            strike = round(e.forward * 10**6) * 100 + maker % 2
+            package = (Leg(self.names["ETH"], e.expiry, strike, PUT, rows[0][1], strike * 1000),)
+        self.act(self.sender(a, stranger), "trade", a, b, package, self.consent(kind, a, b, package))
+
+    @rule(rows=st.lists(stretches, min_size=1, max_size=3))
+    def stretch(self, rows: list[tuple[int, int, int, int, int]]) -> None:
+        """Legs as large as initial margin allows if they stood alone, or somewhat more."""
+        for index, maker, which, sign, share in rows:
+            a = self.trader(index)
+            b = self.another(a, maker)
+            listed = self.instruments()
+            i = listed[which % len(listed)]
+            alone = self.mirror.figures(Account(NOBODY, Mode.PORTFOLIO, legs={i: sign * 10**6})).assessment
+            size = int(max(self.figures(a).excess, 0.0) / max(alone.initial, 1.0) * share)
+            package = (self.leg(i, sign * max(size, 1), PPM),)
+            self.act(self.sender(a, 0), "trade", a, b, package, self.consent("signed", a, b, package))
+
+    @rule(
+        taker=st.integers(0, 3),
+        maker=indices,
+        share=fractions,
+        favour=st.sampled_from([20_000, 1_000, 10, 0, -20_000]),
+        first=indices,
+    )
+    def deal_back(self, taker: int, maker: int, share: int, favour: int, first: int) -> None:
+        """Close a share of up to four legs of a shaky account, at marks or somewhat better or worse (decision 5)."""
+        self.reduce(self.worst_first(taker), maker, share, favour, first // 2 if first % 2 else 0)
+
+    def reduce(self, account: int, maker: int, share: int, favour: int, start: int) -> None:
+        """Trade a share of an account's legs back, at marks made better by `favour`, millionths."""
+        b = self.another(account, maker)
+        legs = sorted(self.mirror.accounts[account].legs.items())
+        book = [(i, n) for i, n in legs if not 0 < i.expiry <= self.mirror.now]
+        start = start % len(book) if book else 0
+        rows = [(i, n * share // PPM) for i, n in book[start : start + 4]]
+        package = tuple(self.leg(i, -n, PPM + (favour if n > 0 else -favour)) for i, n in rows if n)
+        if package:
+            self.act(self.sender(account, 0), "trade", account, b, package, self.consent("signed", account, b, package))
+
+    @rule(index=indices, stranger=strangers, rows=st.lists(steps, min_size=1, max_size=5), package=packages)
+    def batch(self, index: int, stranger: int, rows: list[Any], package: list[Any]) -> None:
+        """Deposits, withdrawals, transfers and trades of one sender, checked once."""
+        first = self.account(index)
+        sender = self.sender(first, stranger)
+        own = [a for a, account in self.mirror.accounts.items() if account.owner == sender] or [first]
+        acts = []
+        for name, one, other, kind, share in rows:
+            a = own[one % len(own)]
+            b = ([c for c in own if c != a] or own)[other % max(len(own) - 1, 1)]
+            if name == "deposit":
+                acts.append(Act(name, (a, kind, self.mirror.wallets.get((sender, kind), 0) * share // PPM // 100)))
+            elif name == "withdraw":
+                acts.append(Act(name, (a, kind, max(self.held(a, kind) * share // PPM, 0), sender)))
+            elif name == "transfer":
+                acts.append(Act(name, (a, b, kind, max(self.held(a, kind) * share // PPM, 0))))
+            else:
+                b = self.another(a, other)
+                traded = self.package(package, a, self.instruments())
+                acts.append(Act(name, (a, b, traded, self.consent("signed", a, b, traded))))
+        self.act(sender, "execute", acts)
+
+    @rule(index=indices, other=indices, rows=st.lists(st.tuples(st.integers(0, 5), indices), min_size=1, max_size=16))
+    def dust(self, index: int, other: int, rows: list[tuple[int, int]]) -> None:
+        """INV-10: the smallest operations among one owner's accounts leave him with what he had."""
+        a = self.account(index)
+        owner = self.mirror.accounts[a].owner
+        own = [b for b, account in self.mirror.accounts.items() if account.owner == owner and b != a] or [a]
+        b = own[other % len(own)]
+        listed = self.instruments()
+        no_consent = Consent(0, 0, None)
+        acts = []
+        for which, draw in rows:
+            kind, leg = draw % 2, self.leg(listed[draw % len(listed)], 1 if draw % 2 else -1, draw % (2 * PPM))
+            acts.append(
+                [
+                    Act("deposit", (a, kind, 1)),
+                    Act("withdraw", (a, kind, 1, owner)),
+                    Act("transfer", (a, b, kind, 1)),
+                    Act("transfer", (b, a, kind, 1)),
+                    Act("trade", (a, b, (leg,), no_consent)),
+                    Act("trade", (b, a, (leg,), no_consent)),
+                ][which]
+            )
+        before = self.wealth(self.mirror)
+        self.act(owner, "execute", acts)
+        assert self.wealth(self.mirror) == before, "INV-10"
+
+    @rule(
+        names=st.sampled_from([("ETH",), ("BTC",), ("ETH", "BTC"), ("ETH", "BTC")]),
+        price=st.sampled_from([0.75, 0.9, 0.97, 1.0, 1.03, 1.1, 1.3]),
+        vol=st.sampled_from([0.7, 1.0, 1.0, 1.4]),
+        basis=st.sampled_from([-0.05, 0.0, 0.03, 0.1]),
+        sticky=st.booleans(),
+    )
+    def prices_move(self, names: tuple[str, ...], price: float, vol: float, basis: float, sticky: bool) -> None:
+        for name in names:
+            self.move(name, price, vol, basis, sticky)
+
+    @rule(
+        seconds=st.sampled_from([60, 60, 1800, 1800, 3601, 36 * 3600, 22 * 86_400]),
+        fresh=st.sampled_from([("ETH", "BTC")] * 5 + [("ETH",), ()]),
+    )
+    def time_passes(self, seconds: int, fresh: tuple[str, ...]) -> None:
+        """Perhaps past a heartbeat or an expiry; some data are published again."""
+        self.wait(seconds)
+        for name in fresh:
+            self.publish(name, self.mirror.market[name])
+
+    @rule(
+        index=st.integers(0, 31),
+        move=st.one_of(st.just(0), st.integers(5, 40), st.integers(5, 40)),
+        bidder=indices,
+        stranger=strangers,
+        share=st.integers(PPM // 20, PPM),
+        terms=st.sampled_from(
+            [""] * 6 + ["owner acts"] * 3 + ["minimum", "too high a minimum", "too low a price", "late", "dust"]
+        ),
+    )
+    def squeeze(self, index: int, move: int, bidder: int, stranger: int, share: int, terms: str) -> None:
+        """Prices move against a shaky account, per cent, and somebody bids for a share of one of the shakiest then."""
+        account = self.worst_first(index // 8)
+        greeks = self.figures(account).assessment.greeks
+        if greeks and move:
+            delta = {name: row["delta"] * self.mirror.market[name].spot for name, row in greeks.items()}
+            name = max(delta, key=lambda n: abs(delta[n]))
+            self.move(name, 1 - move / 100 if delta[name] > 0 else 1 + move / 100, 1.0, 0.0, False)
+            for other in self.names.keys() - {name}:
+                self.publish(other, self.mirror.market[other])
+            account = self.worst_first(index // 16)
+        if terms == "owner acts":
+            self.reduce(account, bidder, share, 1_000, 0)
+        buyer = self.another(account, bidder)
+        fraction = share if terms == "dust" else WAD * share // PPM
+        minimum = {"minimum": fraction // 2, "too high a minimum": fraction + 1}.get(terms, 0)
+        most = 0 if terms == "too low a price" else 2**100
+        deadline = self.mirror.now if terms == "late" else FOR_EVER
+        self.liquidate(self.sender(buyer, stranger), account, buyer, fraction, minimum, most, deadline)
+
+    @rule(
+        what=st.sampled_from(["mode", "mode", "account", "operator", "operator", "gift", "pause", "resume", "cap"]),
+        index=indices,
+        stranger=strangers,
+        which=st.integers(0, 3),
+        share=st.integers(1, 1000),
+    )
+    def administer(self, what: str, index: int, stranger: int, which: int, share: int) -> None:
+        """Modes, accounts, operators, raw transfers, the pause and caps."""
+        account, kind = self.account(index), which % 2
+        sender = self.sender(account, stranger)
+        if what == "mode":
+            self.act(sender, "set_mode", account, which)
+        elif what == "account" and len(self.mirror.accounts) < MOST_ACCOUNTS:
+            self.act(sender, "create_account", which)
+        elif what == "operator":
+            # The user after the owner, from never to for a month.
+            expiry = (0, self.mirror.now + 5, self.mirror.now + 3600, self.mirror.now + 30 * 86_400)[which]
+            self.act(sender, "set_operator", account, self.sender(account, 1), expiry)
+        elif what == "gift":
+            self.act(sender, "donate", kind, self.mirror.wallets[sender, kind] * share // PPM)
+        elif what == "pause":
+            who = sender if stranger else self.world.guardian.address
+            self.act(who, "set_paused", (RISK, LIQUIDATION, RISK | LIQUIDATION, 4)[which])
+        elif what == "resume":
+            self.act((self.world.guardian if stranger else self.world.owner).address, "set_paused", 0)
+            self.act(self.world.owner.address, "set_cap", kind, worlds.CAP[kind])
+        elif what == "cap":
+            # At what is there already, so that deposits stop, or just above.
+            who = sender if stranger else self.world.owner.address
+            self.act(who, "set_cap", kind, self.mirror.credited[kind] + share * (which // 2))
+
+
+@pytest.fixture(scope="module")
+def world(project_contracts: Any, accounts: Any, ape_chain: Any, isolated: Any) -> Iterator[worlds.World]:
+    """One deployment for all examples."""
+    with isolated():
+        yield worlds.build(project_contracts, accounts, ape_chain.provider, methodology.load("house"))
+
+
+def test_the_protocol_is_its_mirror(world):
+    """INV-01 to INV-04, INV-06, INV-07, INV-09, INV-10 after every transaction."""
+    seen: Counter[tuple[str, str]] = Counter()
+    run_state_machine_as_test(
+        partial(Life, world, seen), settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS)
+    )
+    for (name, outcome), times in sorted(seen.items()):
+        print(f"{name:16s} {outcome or '(silent)':32s} {times:6d}")
+    for name in ("deposit", "withdraw", "transfer", "trade", "execute", "set_mode", "liquidate"):
+        assert seen[name, "passed"], f"no {name} ever passed: the rules draw nothing of interest"
+
+
+class ForgetsWithdrawals(Mirror):
+    def withdraw(self, sender: str, account: int, kind: int, amount: int, recipient: str) -> None:
+        super().withdraw(sender, account, kind, amount, recipient)
+        self._credit(account, kind, amount)
+
+
+class ForgetsPremiums(Mirror):
+    def trade(self, sender: str, taker: int, maker: int, legs: tuple[Leg, ...], consent: Consent) -> None:
+        super().trade(sender, taker, maker, legs, consent)
+        premium = sum(leg.value for leg in legs if leg.kind in (CALL, PUT))
+        self.accounts[taker].cash += premium
+        self.accounts[maker].cash -= premium
+
+
+class ForgetsMargin(Mirror):
+    def _require_sound(self, before: Account, after: Account, paid: bool) -> None:
+        pass
+
+
+class ForgetsHeartbeats(Mirror):
+    def is_fresh(self, account: Account) -> bool:
+        return True
+
+
+class ForgetsWhoseAccountItIs(Mirror):
+    def controls(self, account: int, caller: str) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    "wrong", [ForgetsWithdrawals, ForgetsPremiums, ForgetsMargin, ForgetsHeartbeats, ForgetsWhoseAccountItIs]
+)
+def test_a_wrong_mirror_is_found_out(world, wrong):
+    """Within a few lives of forty steps."""
+    once = settings(
+        max_examples=20,
+        stateful_step_count=40,
+        phases=[Phase.generate],
+        derandomize=True,
+        database=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+    )
+    seen: Counter[tuple[str, str]] = Counter()
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(partial(Life, world, seen, wrong), settings=once)
+    print(f"{wrong.__name__}: {sum(seen.values())} calls until it was found out")
