@@ -592,6 +592,11 @@ class Mirror:
             used.add(("ETH", 0))
         return all(self.is_current(*key) for key in used)
 
+    def depends(self, account: int, name: str) -> bool:
+        """Whether an account's margin depends on an underlying."""
+        state = self.accounts[account]
+        return (name == "ETH" and state.weth > 0) or any(self.name_of[i.underlying] == name for i in state.legs)
+
     def is_current(self, name: str, expiry: int) -> bool:
         """Whether an underlying (expiry 0) or an expiry is within its heartbeat: an expired one as of its end."""
         seen_at = min(self.now, expiry) if expiry else self.now
