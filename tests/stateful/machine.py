@@ -252,8 +252,8 @@ class Machine(RuleBasedStateMachine):
         update = chain.update(self.names[name], state, self.mirror.now, chain.Clock(0))
         return call(self.world.protocol.market_data, "publish", update)
 
-    def move(self, name: str, price: float, vol: float, basis: float, sticky: bool) -> None:
-        """Multiply spot by `price`, total variances by `vol`, and put forwards at 1 + `basis` of spot.
+    def moved(self, name: str, price: float, vol: float = 1.0, basis: float = 0.0, sticky: bool = False) -> Underlying:
+        """An underlying with spot times `price`, total variances times `vol`, and forwards at 1 + `basis` of spot.
 
         Where `sticky`, the surface stays calibrated at its old forward.
         """
@@ -270,7 +270,7 @@ class Machine(RuleBasedStateMachine):
                 forward=e.svi.forward if sticky else forward,
             )
             rows.append(replace(e, forward=forward, svi=surface))
-        self.publish(name, replace(old, spot=spot, perp_mark=round(spot * (1 + basis / 10), 6), expiries=tuple(rows)))
+        return replace(old, spot=spot, perp_mark=round(spot * (1 + basis / 10), 6), expiries=tuple(rows))
 
     def wait(self, seconds: int) -> None:
         """Let time pass, and look at everything again."""

@@ -660,10 +660,11 @@ class Mirror:
         """What the model says of an account now. Refused where its book has an expiry without market data."""
         key = (self.now, *account.key)
         if key not in self._seen:
-            self._seen[key] = self._assess(account)
+            self._seen[key] = self.assess(account)
         return self._seen[key]
 
-    def _assess(self, account: Account) -> Figures:
+    def assess(self, account: Account) -> Figures:
+        """The same, computed anew."""
         try:
             a = margin.assess(self.book(account), self.snapshot(), self.methodology)
         except KeyError:
