@@ -421,7 +421,7 @@ class Mirror:
         """Sell a slice to a bidder.
 
         `limit` is the largest slice as the contract rounds it, which the caller compares with `largest_slice`; `price`
-        what the contract asked, to be compared with `slice_price`, or None where it reverted.
+        what the contract asked, or None where it reverted.
         """
         self._require(self.now <= deadline, "liquidation: deadline")
         self._require_control(bidder, sender)
@@ -439,6 +439,7 @@ class Mirror:
         estimate = max(value, 0.0) * (1 - self.discount / WAD)
         self._decide(not_negative(after.health + estimate - before.health, 2 * error), "liquidation: worse")
         paid = round(estimate * WAD) if price is None else price
+        assert abs(paid / WAD - estimate) <= error, f"a slice of {account} for {paid / WAD}, not {estimate}"
         self.accounts[account].cash += paid
         self.accounts[bidder].cash -= paid
         self._require_admissible(self.accounts[bidder])
@@ -479,16 +480,6 @@ class Mirror:
         needed = shortfall / (shortfall + kept)
         # Numerator and denominator err by at most 2 `error` each, and the quotient is at most 1.
         return max(needed, self.minimum_slice / WAD), 4 * figures.error / (shortfall + kept) + tolerances.DUST
-
-    def slice_price(self, account: int, fraction: int) -> tuple[float, float]:
-        """What a bidder pays for a slice, USD, and what that may err by."""
-        whole, rest = self.accounts[account], self.accounts[account].copy()
-        twin = self.copy()
-        twin.accounts = {0: rest, -1: Account(NOBODY, Mode.PORTFOLIO)}
-        twin._take(0, -1, fraction)
-        before, after = self.figures(whole), self.figures(rest)
-        price = max(before.net_value - after.net_value, 0.0) * (1 - self.discount / WAD)
-        return price, before.error + after.error + tolerances.DUST
 
     # ------------------------------------------------------------------------------------------------------ authority
 
