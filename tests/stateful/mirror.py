@@ -34,8 +34,10 @@ RISK, LIQUIDATION = 1, 2
 # What a call did to an account: its state was kept; it must be checked; it was paid from, which no gain excuses.
 KEPT, DUE, PAID = 1, 2, 3
 NOBODY = "0x" + "00" * 20
-# Below this net value an account may be taken whole, USD.
-SMALL = 100.0
+# A slice may always be worth this much, USD, and so many times the strikes of the book in smallest sizes.
+SMALL, DUST_FACTOR, SMALLEST = 100.0, 10, 1e-6
+# How often the gross value of what has a stale price must not matter for a liquidation.
+STALE_FACTOR = 2
 # A revert that says nothing: arithmetic of a token.
 SILENT = ""
 
@@ -133,7 +135,9 @@ class Account:
 class Figures:
     """The model's assessment of an account, USD, and what the contract may differ by.
 
-    `error` bounds the difference in each of E_mm - MM, E_im - IM, equity, requirement, net value, and a scenario's P&L.
+    `error` bounds the difference in each of E_mm - MM, E_im - IM, equity, requirement, net value, stale value, and a
+    scenario's P&L; the first two and STALE_FACTOR times the stale value, whose deltas err by less than epsilon N / 2,
+    together by twice as much.
     With N = sum |q| (F + K) over options, f the initial factor and the constants of `tests/tolerances.py`:
 
     - M-16: a requirement exceeds the exact one by at most 4 f epsilon N, an equity falls short by at most epsilon N,
@@ -149,6 +153,7 @@ class Figures:
     assessment: margin.Assessment
     net_value: float
     fresh: bool
+    stale_value: float
     error: float
 
     @property
@@ -428,8 +433,7 @@ class Mirror:
         self._require(not self.paused & LIQUIDATION, "liquidation: paused")
         self._require(self._owner(account) != self._owner(bidder), "liquidation: own account")
         before = self.figures(self.accounts[account])
-        self._require(before.fresh, "liquidation: stale data")
-        healthy = not_negative(before.health, before.error)
+        healthy = not_negative(before.health + STALE_FACTOR * before.stale_value, 2 * before.error)
         self._decide(None if healthy is None else not healthy, "liquidation: healthy")
         taken = min(fraction, limit)
         self._require(min(self.minimum_slice, limit) <= taken, "liquidation: slice too small")
@@ -444,8 +448,8 @@ class Mirror:
         self.accounts[bidder].cash -= paid
         self._require_admissible(self.accounts[bidder])
         buyer = self.figures(self.accounts[bidder])
-        self._require(buyer.fresh, "liquidation: bidder's margin")
-        self._decide(not_negative(buyer.excess, buyer.error + error), "liquidation: bidder's margin")
+        left = buyer.excess - STALE_FACTOR * buyer.stale_value
+        self._decide(not_negative(left, 2 * buyer.error + error), "liquidation: bidder's margin")
         self._require(minimum <= taken, "liquidation: below minimum")
         affordable = price <= max_price if price is not None else not_negative(max_price / WAD - estimate, error)
         self._decide(affordable, "liquidation: price")
@@ -465,21 +469,21 @@ class Mirror:
 
     def largest_slice(self, account: int) -> tuple[float | None, float]:
         """The largest fraction that may be sold, 0 for none, and what it may err by; None where health is in doubt."""
-        figures = self.figures(self.accounts[account])
-        healthy = not_negative(figures.health, figures.error)
-        if not figures.fresh or healthy:
+        figures, state = self.figures(self.accounts[account]), self.accounts[account]
+        healthy = not_negative(figures.health + STALE_FACTOR * figures.stale_value, 2 * figures.error)
+        if healthy:
             return 0.0, 0.0
-        if healthy is None:
+        least_worth = SMALL + DUST_FACTOR * SMALLEST * sum(i.strike for i in state.legs) / 10**6
+        small = not_negative(figures.net_value - least_worth, figures.error)
+        if healthy is None or small is None:
             return None, 0.0
-        small = not_negative(figures.net_value - SMALL, figures.error)
-        if small is False:
+        if not small:
             return 1.0, 0.0
-        if small is None:
-            return None, 0.0
         shortfall, kept = -figures.excess, figures.net_value * (1 - self.discount / WAD)
-        needed = shortfall / (shortfall + kept)
-        # Numerator and denominator err by at most 2 `error` each, and the quotient is at most 1.
-        return max(needed, self.minimum_slice / WAD), 4 * figures.error / (shortfall + kept) + tolerances.DUST
+        needed, worthwhile = shortfall / (shortfall + kept), least_worth / figures.net_value
+        # Numerators and denominators err by at most 2 `error` each, and the quotients are at most 1.
+        error = 4 * figures.error / min(shortfall + kept, figures.net_value) + tolerances.DUST
+        return max(needed, worthwhile, self.minimum_slice / WAD), error
 
     # ------------------------------------------------------------------------------------------------------ authority
 
@@ -669,4 +673,24 @@ class Mirror:
                 + tolerances.DUST
             )
         net_value = a.equity_maintenance + HAIRCUT_MAINTENANCE * account.weth / WAD * self.market["ETH"].spot
-        return Figures(a, net_value, self.is_fresh(account), error)
+        stale_value = 0.0 if self.is_fresh(account) else self._stale_value(account)
+        return Figures(a, net_value, self.is_fresh(account), stale_value, error)
+
+    def _stale_value(self, account: Account) -> float:
+        """Gross value of what has a stale price, USD: |delta| by expiry and notional, of underlyings or of parts."""
+        apart = account.mode is not Mode.PORTFOLIO and len(account.legs) + (account.weth > 0) > 1
+        total = 0.0
+        for name, table in margin.leg_tables(self.book(account), self.snapshot(), self.methodology).items():
+            stale = np.array([not (self.is_current(name, 0) and self.is_current(name, int(b))) for b in table.bucket])
+            values = table.size * table.delta * table.spot
+            if apart:
+                total += float(np.abs(values[stale]).sum())
+            elif stale.any():
+                stale[:] = True
+                total += sum(abs(float(values[table.bucket == b].sum())) for b in np.unique(table.bucket))
+            options = slice(0, table.option_count)
+            forwards = np.array([self.market[name].at(int(b)).forward for b in table.bucket[options]])
+            total += float((np.abs(table.size) * stale)[options] @ (forwards + table.strike[options]))
+        if account.weth and not self.is_current("ETH", 0):
+            total += account.weth / WAD * self.market["ETH"].spot
+        return total

@@ -392,7 +392,7 @@ class Life(Machine):
         share=st.one_of(st.sampled_from([PPM, PPM // 2, PPM // 20]), st.integers(PPM // 10, PPM)),
         terms=st.sampled_from(
             [""] * 10
-            + ["stranger", "own account", "stale", "late", "dust"]
+            + ["stranger", "own account", "stale", "stale", "stale", "late", "dust"]
             + ["minimum", "too high a minimum", "too low a price", "nothing for it"]
         ),
     )
@@ -401,6 +401,8 @@ class Life(Machine):
         account = self.worst_first(index) if how is None else self.press(index, how)
         if terms == "stale":
             self.wait(self.mirror.heartbeat + 1)
+            for name in list(self.names)[bidder % 3 : bidder % 3 + 1]:
+                self.publish(name, self.mirror.market[name])
         rivals = [a for a, x in self.mirror.accounts.items() if x.owner != self.mirror.accounts[account].owner]
         buyer = RICH if RICH in rivals and bidder % 4 else rivals[bidder // 4 % len(rivals)]
         if terms == "own account":
