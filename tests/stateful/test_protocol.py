@@ -398,7 +398,8 @@ class Life(Machine):
     )
     def bid(self, index: int, how: int | None, bidder: int, share: int, terms: str) -> None:
         """Somebody bids for a share of one of the shakiest accounts, mostly after prices have moved against it."""
-        account = self.worst_first(index) if how is None else self.press(index, how)
+        # What is stale must not matter: then the account must be in more trouble.
+        account = self.worst_first(index) if how is None else self.press(index, how + 2 * (terms == "stale"))
         if terms == "stale":
             self.wait(self.mirror.heartbeat + 1)
             for name in list(self.names)[bidder % 3 : bidder % 3 + 1]:
