@@ -48,7 +48,7 @@ from tests.stateful.mirror import (
 pytestmark = [pytest.mark.stateful, pytest.mark.slow]
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
-LIVES, FIXED_LIVES, STEPS = (1000, 15, 100) if DEEP else (18, 15, 50)
+LIVES, FIXED_LIVES, STEPS = (1000, 20, 100) if DEEP else (20, 20, 50)
 ISOLATED, CROSS, PORTFOLIO = range(3)
 MOST_ACCOUNTS = 8
 # Strikes as shares of the first spot; deep in and out of the money, and around it.
