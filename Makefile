@@ -80,13 +80,14 @@ node_modules/.stamp: package-lock.json
 	npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	touch $@
 
-# ape needs the real binary: the package's own command is a wrapper, which a signal to stop would not pass. And it asks for
-# a record of every step of every transaction, which for a margin check is gigabytes: that is left out.
+# ape needs the real binary: the package's own command is a wrapper, which a signal to stop would not pass. It asks for a
+# record of every step of every transaction, which for a margin check is gigabytes: that is left out. And Anvil would leave
+# old states in the home directory, a gigabyte and more for a run of all tests: it is told to keep none.
 $(VENV)/.stamp-anvil: Makefile node_modules/.stamp $(VENV)/.stamp
 	platform=$$(node -p '`$${process.platform}-$${process.arch === "x64" ? "amd64" : process.arch}`') && \
 	  printf '%s\n' '#!/bin/sh' \
 	    'for argument do shift; [ "$$argument" = --steps-tracing ] || set -- "$$@" "$$argument"; done' \
-	    "exec \"$(CURDIR)/node_modules/@foundry-rs/anvil-$$platform/bin/anvil\" \"\$$@\"" > $(VENV)/bin/anvil.new
+	    "exec \"$(CURDIR)/node_modules/@foundry-rs/anvil-$$platform/bin/anvil\" \"\$$@\" --prune-history" > $(VENV)/bin/anvil.new
 	chmod +x $(VENV)/bin/anvil.new
 	mv -f $(VENV)/bin/anvil.new $(VENV)/bin/anvil
 	$(VENV)/bin/anvil --version
