@@ -5,12 +5,13 @@ The chain is Anvil, which ape starts on a port of its own when a test first need
 
 import os
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import ape
 import pytest
+from ape.managers.chain import ChainManager
 from hypothesis import HealthCheck, settings
 
 # Speed on a shared machine says nothing of correctness, so no deadline. A failure prints a blob that reproduces it.
@@ -23,6 +24,23 @@ COMMON: dict[str, Any] = {
 settings.register_profile("ci", max_examples=40, stateful_step_count=25, **COMMON)
 settings.register_profile("deep", max_examples=1_000, stateful_step_count=60, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@contextmanager
+def isolate(chain: Any) -> Generator[None]:
+    """Undo on the chain whatever the body did, and let pass whatever it raised.
+
+    In the place of ape's own, which swallows every exception of its body: no assertion inside it could fail.
+    """
+    snapshot, pending = chain.snapshot(), chain.pending_timestamp
+    try:
+        yield
+    finally:
+        chain.restore(snapshot)
+        chain.pending_timestamp = pending
+
+
+ChainManager.isolate = isolate
 
 
 @pytest.hookimpl(wrapper=True)

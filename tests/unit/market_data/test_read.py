@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scripts import chain
 from tests.unit.market_data.updates import DAY, HEARTBEAT, NOW, Expiry, Surface, Update
 
-PRICES = st.one_of(st.integers(10**3, 10**21), st.sampled_from([10**3, 10**21]))
+PRICES = st.one_of(st.integers(10**3, 10**17), st.sampled_from([10**3, 10**17]))
 
 
 def within(greatest: int) -> st.SearchStrategy[int]:
@@ -26,13 +26,14 @@ surfaces = st.builds(
     sigma=st.integers(1, 10**14),
     ref_seconds=st.integers(1, 3650 * DAY),
     forward=PRICES,
-)
+).map(lambda s: s._replace(b=min(s.b, 10**17 * s.ref_seconds // (365 * DAY))))
 expiries = st.builds(
     Expiry, expiry=st.integers(1, NOW + 3650 * DAY), forward=PRICES, rate=within(10**12), surface=surfaces
-)
+).map(lambda e: e._replace(rate=max(e.rate, -(4 * 10**11 * 365 * DAY // max(e.expiry - NOW, 1)))))
 updates = st.builds(
     Update,
     underlying=st.integers(1, 255),
+    timestamp=st.just(NOW),
     spot=PRICES,
     perp_mark=PRICES,
     confidence=st.integers(0, 10**12 - 1),
