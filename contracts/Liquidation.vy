@@ -27,11 +27,10 @@ implements: ILiquidation
 
 WAD: constant(uint256) = 10**18
 MAX_DISCOUNT: constant(uint256) = 2 * 10**17
-# 1e-18 quote units: ten times what rounding costs an account of futures and calls, beside what puts cost it.
+# What a slice may always be worth, 1e-18 quote units: some ten times what rounding costs 128 futures and calls ...
 SMALL: constant(int256) = 100 * 10**18
-# 128 strikes of a book, 1e-6 units each.
+# ... and so many times the dust, which is what it costs puts.
 DUST_FACTOR: constant(int256) = 10
-MILLION: constant(int256) = 10**6
 
 clearing_house: public(immutable(address))
 discount: public(uint256)

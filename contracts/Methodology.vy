@@ -44,8 +44,8 @@ def __init__(
     assert parameters.flat >= 0 and parameters.flat <= 10**6 * WAD, "methodology: flat"
     assert parameters.h_delta >= 0 and parameters.h_delta <= WAD, "methodology: h_delta"
     assert parameters.depth_delta >= WAD and parameters.depth_delta <= 10**15 * WAD, "methodology: depth_delta"
-    # A net delta is below 2.5e41 and a vega for a point below 5e39, both at 1e-18: 128 legs of the greatest size, price and
-    # discount factor. Their squares times these ratios, and what is left times the initial factor, stay below 2**253.
+    # A net delta is below 2e41 and a vega for a point below 2.5e39, both at 1e-18: 128 legs of the greatest size, price and
+    # discount factor. Their squares times these ratios come to 1.1e76 together, times the initial factor below 2**254.
     assert parameters.h_delta * 10**7 <= parameters.depth_delta, "methodology: h_delta for its depth"
     assert parameters.h_vega >= 0 and parameters.h_vega <= 100 * WAD, "methodology: h_vega"
     assert parameters.depth_vega >= WAD and parameters.depth_vega <= 10**15 * WAD, "methodology: depth_vega"

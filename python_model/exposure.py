@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from python_model import black, svi
+from python_model import black, portfolio, svi
 from python_model.methodology import Methodology
 from python_model.normal import Floats
 from python_model.portfolio import Collateral, Kind, Market, Position
@@ -91,6 +91,17 @@ class Exposure:
     gross_units: float
     options_only: bool
     most_lost: float
+
+
+def mark(position: Position, market: Market) -> float:
+    """Mark of one unit of any leg, USD: the model's value of an option, else the market's price.
+
+    Raises KeyError for an expiry without market data.
+    """
+    if not position.kind.is_option:
+        return portfolio.mark(position, market)
+    o = option_legs([position], market)
+    return float(black.value(o.forward, o.strike, o.sigma, o.tau, o.discount, o.is_call)[0])
 
 
 def option_legs(positions: Sequence[Position], market: Market) -> OptionLegs:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from python_model import black, margin, scenarios
-from python_model.exposure import option_legs
+from python_model import margin, scenarios
+from python_model.exposure import mark
 from python_model.methodology import Methodology
 from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position
 from scripts import chain, protocol
@@ -261,16 +261,7 @@ def in_words(stage: Stage, name: str, scenario: int) -> str:
 
 def marks(positions: Sequence[Position], market: Market) -> list[float]:
     """Prices of instruments at the model's marks, USD for one unit, in whole cents."""
-    prices = []
-    for p in positions:
-        u = market.underlyings[p.underlying]
-        if p.kind.is_option:
-            o = option_legs([p], market)
-            price = float(black.value(o.forward, o.strike, o.sigma, o.tau, o.discount, o.is_call)[0])
-        else:
-            price = u.perp_mark if p.expiry is None else u.at(p.expiry).forward
-        prices.append(round(price, 2))
-    return prices
+    return [round(mark(p, market), 2) for p in positions]
 
 
 def premium(positions: Sequence[Position], market: Market) -> float:

@@ -4,7 +4,7 @@ The chain is Anvil, which ape starts on a port of its own when a test first need
 """
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +27,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @contextmanager
-def isolate(chain: Any) -> Generator[None]:
+def isolate(chain: Any) -> Iterator[None]:
     """Undo on the chain whatever the body did, and let pass whatever it raised.
 
     In the place of ape's own, which swallows every exception of its body: no assertion inside it could fail.

@@ -76,7 +76,7 @@ def _sell(account: uint256, bidder: uint256, wanted: uint256, rule: address) -> 
 @pure
 def _is_unhealthy(figures: IMarginEngine.Assessment) -> bool:
     """
-    @return Whether an account may be sold: whatever its stale prices are in truth.
+    @return Whether an account may be sold: unhealthy even if stale prices were better by STALE_FACTOR times their value.
     """
     return figures.equity_maintenance + STALE_FACTOR * figures.stale_value < figures.maintenance
 

@@ -23,6 +23,14 @@ def test_equity_by_hand():
     assert row.equity_maintenance == pytest.approx(5_000 + value + profit + 8_000 * 0.96 + 100 * 0.99)
 
 
+def test_marks_are_prices_of_one_unit():
+    assert exposure.mark(perp("ETH", 3.0, 1900.0), MARKET) == MARKET.underlyings["ETH"].perp_mark
+    assert exposure.mark(future("BTC", 7, -0.5, 71_000.0), MARKET) == 70_049.0
+    legs = (option("ETH", Kind.CALL, 30, 1.0, -2.0), option("ETH", Kind.PUT, 180, 1.2, 3.0))
+    value = sum(p.size * exposure.mark(p, MARKET) for p in legs)
+    assert assess(book(*legs), MARKET, HOUSE).option_value == pytest.approx(value)
+
+
 def test_liquidation_cost_by_hand():
     legs = [option("ETH", Kind.CALL, 30, 1.0, 5_000.0), option("ETH", Kind.PUT, 180, 1.0, -4_000.0)]
     row = assess(book(*legs), MARKET, HOUSE)

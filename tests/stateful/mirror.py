@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from python_model import black, margin, svi
+from python_model import exposure, margin
 from python_model.methodology import Methodology
 from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position, Underlying
+from scripts import chain
 from tests import tolerances
 
 WAD = 10**18
@@ -599,19 +600,20 @@ class Mirror:
 
     def book(self, account: Account) -> Book:
         """The account as the model wants it: entries are in the cash, as `cost` is known in sum only."""
-        positions = tuple(
-            Position(
-                self.name_of[i.underlying],
-                KIND[i.kind],
-                size / 10**6,
-                i.expiry or None,
-                i.strike / 10**6 if i.strike else None,
-                0.0 if i.kind in (PERP, FUTURE) else None,
-            )
-            for i, size in sorted(account.legs.items())
-        )
+        positions = tuple(self.position(i, size) for i, size in sorted(account.legs.items()))
         held = (self.weth_holding(account.weth),) if account.weth else ()
         return Book(account.mode, (account.cash - account.cost) / WAD, held, positions)
+
+    def position(self, i: Instrument, size: int) -> Position:
+        """A leg as the model wants it, its entry 0."""
+        return Position(
+            self.name_of[i.underlying],
+            KIND[i.kind],
+            size / 10**6,
+            i.expiry or None,
+            i.strike / 10**6 if i.strike else None,
+            0.0 if i.kind in (PERP, FUTURE) else None,
+        )
 
     def weth_holding(self, amount: int) -> Collateral:
         """WETH as collateral at spot."""
@@ -623,27 +625,11 @@ class Mirror:
 
     def mark(self, i: Instrument) -> float:
         """Mark of an instrument, USD."""
-        u = self.market[self.name_of[i.underlying]]
-        if i.kind == PERP:
-            return u.perp_mark
-        e = u.at(i.expiry)
-        if i.kind == FUTURE:
-            return e.forward
-        strike, tau, s = i.strike / 10**6, self.snapshot().tau(i.expiry), e.svi
-        sigma = svi.implied_vol(strike, s.forward, s.a, s.b, s.rho, s.m, s.sigma, s.ref_tau)
-        is_call = np.array([i.kind == CALL])
-        price = black.value(
-            *(np.array([float(x)]) for x in (e.forward, strike, sigma, tau, np.exp(-e.rate * tau))), is_call
-        )
-        return float(price[0])
+        return exposure.mark(self.position(i, 0), self.snapshot())
 
     def notional(self, account: Account) -> float:
-        """Sum |q| (F + K) of options, USD (M-16)."""
-        return sum(
-            abs(size) / 10**6 * (self.market[self.name_of[i.underlying]].at(i.expiry).forward + i.strike / 10**6)
-            for i, size in account.legs.items()
-            if i.kind in (CALL, PUT)
-        )
+        """N of `Figures`, USD."""
+        return chain.error_notional(self.book(account), self.snapshot())
 
     def gross(self, account: Account) -> float:
         """G of `Figures`, USD."""

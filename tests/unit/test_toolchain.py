@@ -64,6 +64,21 @@ def test_isolation_restores_balance_and_height(accounts, chain, isolated):
     assert (taker.balance, chain.blocks.height) == before
 
 
+def test_isolation_lets_failures_pass(accounts, chain):
+    """Ape's own swallows them: every assertion inside would hold."""
+    giver, taker = accounts[1], accounts[2]
+    before = taker.balance
+
+    def fails() -> None:
+        with chain.isolate():
+            giver.transfer(taker, 10**18)
+            raise ValueError("in the body")
+
+    with pytest.raises(ValueError, match="in the body"):
+        fails()
+    assert taker.balance == before
+
+
 @pytest.mark.parametrize("tool", ["vyper", "anvil"])
 def test_vyper_and_anvil_come_from_this_environment(tool):
     found = shutil.which(tool)
