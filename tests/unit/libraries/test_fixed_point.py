@@ -7,22 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts import chain
+from tests.wide import integers
 
 LOW, HIGH = -(2**255), 2**255 - 1
 WAD = 10**18
 
 # Whole range and every order of magnitude of either sign; and quotients that are exact or off by one.
 anything = st.one_of(
-    st.integers(LOW, HIGH),
+    integers(LOW, HIGH),
     st.builds(
         lambda bits, sign, low: sign * (2**bits + low),
-        st.integers(0, 254),
+        integers(0, 254),
         st.sampled_from([1, -1]),
-        st.integers(-2, 2),
+        integers(-2, 2),
     ),
 ).filter(lambda n: LOW <= n <= HIGH)
 positive = anything.map(abs).filter(lambda n: 0 < n <= HIGH)
-factors = st.builds(lambda n, bits: n >> bits, anything, st.integers(0, 254))
+factors = st.builds(lambda n, bits: n >> bits, anything, integers(0, 254))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_div_is_the_floor_and_the_ceiling(harness, now, a, b):
     assert tuple(chain.call_at(harness.fixed_point_div, now, a, b)) == (a // b, -(-a // b))
 
 
-@given(q=factors, b=positive, offset=st.integers(-1, 1))
+@given(q=factors, b=positive, offset=integers(-1, 1))
 def test_div_around_exact_quotients(harness, now, q, b, offset):
     a = q * b + offset
     if LOW <= a <= HIGH:
@@ -64,7 +65,7 @@ def test_mul_is_the_floor_and_the_ceiling_or_reverts(harness, now, a, b):
             chain.call_at(harness.fixed_point_mul, now, a, b)
 
 
-@given(a=st.integers(-(10**30), 10**30), b=st.integers(-(10**30), 10**30))
+@given(a=integers(-(10**30), 10**30), b=integers(-(10**30), 10**30))
 def test_mul_of_money(harness, now, a, b):
     down, up = chain.call_at(harness.fixed_point_mul, now, a, b)
     assert down == a * b // WAD

@@ -19,10 +19,10 @@ from typing import Any
 import mpmath
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from scripts import chain, normal_table
 from tests import tolerances as t
+from tests.wide import integers
 
 ROOT = Path(__file__).resolve().parents[3]
 INTERVALS, N = normal_table.INTERVALS, 2**normal_table.FRACTION_BITS
@@ -37,7 +37,7 @@ TRUNCATION = Fraction(9, 4)
 # max |phi'''|: at the root 0.742 of its derivative, where it is 0.5506.
 THIRD_DERIVATIVE = mpmath.mpf("0.551")
 
-units = st.integers(0, END - 1)
+units = integers(0, END - 1)
 
 
 def signed(number: int, bits: int) -> int:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts import chain
+from tests.wide import integers
 
 PERP, FUTURE, CALL, PUT = range(4)
 MAX_STRIKE = MAX_SIZE = 9 * 10**18
@@ -17,9 +18,9 @@ FIELDS = ("underlying", "expiry", "strike", "kind", "size")
 def magnitudes(greatest: int) -> st.SearchStrategy[int]:
     """Positive integers of every order of magnitude, the ends included."""
     return st.one_of(
-        st.integers(1, greatest),
+        integers(1, greatest),
         st.sampled_from([1, 2, greatest - 1, greatest]),
-        st.integers(0, len(str(greatest)) - 1).flatmap(lambda n: st.integers(10**n, min(10 ** (n + 1), greatest))),
+        integers(0, len(str(greatest)) - 1).flatmap(lambda n: integers(10**n, min(10 ** (n + 1), greatest))),
     )
 
 
@@ -31,7 +32,7 @@ def legs(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
     """Arguments of `pack` that are admissible."""
     kind = draw(st.sampled_from([PERP, FUTURE, CALL, PUT]))
     return (
-        draw(st.integers(1, 255)),
+        draw(integers(1, 255)),
         0 if kind == PERP else draw(magnitudes(2**32 - 1)),
         draw(magnitudes(MAX_STRIKE)) if kind >= CALL else 0,
         kind,

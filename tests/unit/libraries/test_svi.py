@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from python_model import svi
 from scripts import chain
 from tests.model.vectors import SVI_VOLS
+from tests.wide import integers
 
 WAD = 10**18
 YEAR = 365 * 86_400
@@ -34,10 +35,10 @@ class Surface(NamedTuple):
 
 def steps(*greatest: int, least: int | None = None) -> st.SearchStrategy[int]:
     """Multiples of 1e-12 at 1e-18, to each of some ends."""
-    return st.one_of(*(st.integers(-end if least is None else least, end) for end in greatest)).map(lambda n: n * 10**6)
+    return st.one_of(*(integers(-end if least is None else least, end) for end in greatest)).map(lambda n: n * 10**6)
 
 
-logs = st.integers(-14 * WAD, 28 * WAD)
+logs = integers(-14 * WAD, 28 * WAD)
 quoted = st.builds(
     Surface,
     a=steps(10**11, least=0),
@@ -45,7 +46,7 @@ quoted = st.builds(
     rho=steps(10**12),
     m=steps(10**12),
     sigma=steps(10**12, least=1),
-    ref_seconds=st.integers(86_400, YEAR),
+    ref_seconds=integers(86_400, YEAR),
     log_forward=logs,
 )
 # What `MarketData` admits.
@@ -56,14 +57,14 @@ extreme = st.builds(
     rho=steps(10**12),
     m=steps(10**14, 10**12),
     sigma=steps(10**14, 10**12, 1, least=1),
-    ref_seconds=st.one_of(st.integers(1, 10 * YEAR), st.sampled_from([1, 60, 86_400, YEAR, 10 * YEAR])),
+    ref_seconds=st.one_of(integers(1, 10 * YEAR), st.sampled_from([1, 60, 86_400, YEAR, 10 * YEAR])),
     log_forward=logs,
 )
 surfaces = st.one_of(quoted, extreme)
 # ln K of strikes from 1e-6 to 9e12, and strikes around the forward.
 LEAST, GREATEST = -13_815_510_557_964_274_105, 29_828_297_929_000_000_000
-log_strikes = st.lists(st.integers(LEAST, GREATEST), max_size=4)
-log_ratios = st.lists(st.integers(-2 * WAD, 2 * WAD), min_size=1, max_size=4)
+log_strikes = st.lists(integers(LEAST, GREATEST), max_size=4)
+log_ratios = st.lists(integers(-2 * WAD, 2 * WAD), min_size=1, max_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +106,8 @@ def log_of(number: int, decimals: int) -> int:
 
 @given(
     surface=surfaces,
-    strike=st.one_of(st.integers(1, 9 * 10**18), st.integers(10**9, 10**10)),
-    forward=st.one_of(st.integers(10**3, 10**21), st.integers(10**12, 10**13)),
+    strike=st.one_of(integers(1, 9 * 10**18), integers(10**9, 10**10)),
+    forward=st.one_of(integers(10**3, 10**21), integers(10**12, 10**13)),
 )
 def test_vol_of_the_model(harness, now, surface, strike, forward):
     """Squares agree within what either rounds: the clamps only bring the two together."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.protocol_fixtures import CROSS, QUOTE, WAD, World, deploy_world, perp
+from tests.unit.protocol_fixtures import CROSS, ETH, QUOTE, WAD, World, deploy_world, perp, put
 
 
 def distressed(world: World, factor: float, deposited: float = 4_500, mode: int = 2) -> int:
@@ -47,6 +47,21 @@ def test_a_slice_is_no_smaller_than_the_minimum(world: World) -> None:
     account = distressed(world, 0.9)
     world.liquidation.set_terms(WAD // 20, 9 * WAD // 10, sender=world.owner)
     assert world.liquidation.largest_slice(account) == 9 * WAD // 10
+
+
+@pytest.mark.parametrize("strikes", [(), (1_500, 2_500)])
+def test_a_slice_may_be_worth_100_usd_and_what_cutting_sizes_can_cost(world: World, strikes: tuple[int, ...]) -> None:
+    """Up, though less would bring the account back to initial margin: a strike costs ten smallest sizes of it."""
+    account = world.open(world.taker, usd=235)
+    expiry = world.markets[ETH].expiries[0].expiry
+    options = [put(expiry, strike, 0.000001, 1.0) for strike in strikes]
+    world.trade(account, world.making, perp(0.5), *options)
+    world.move(0.9)
+    f = world.figures(account)
+    missing, kept = f.initial - f.equity_initial, f.net_value * 95 // 100
+    worthwhile = -(-(100 * WAD + sum(strikes) * 10**13) * WAD // f.net_value)
+    assert WAD > worthwhile > missing * WAD // (missing + kept) > 0
+    assert world.liquidation.largest_slice(account) == worthwhile
 
 
 @pytest.mark.parametrize(

@@ -8,36 +8,37 @@ from hypothesis import strategies as st
 
 from scripts import chain
 from tests.unit.market_data.updates import DAY, HEARTBEAT, NOW, Expiry, Surface, Update
+from tests.wide import integers
 
-PRICES = st.one_of(st.integers(10**3, 10**17), st.sampled_from([10**3, 10**17]))
+PRICES = st.one_of(integers(10**3, 10**17), st.sampled_from([10**3, 10**17]))
 
 
 def within(greatest: int) -> st.SearchStrategy[int]:
     """Signed, the ends often."""
-    return st.one_of(st.integers(-greatest, greatest), st.sampled_from([-greatest, -1, 0, greatest]))
+    return st.one_of(integers(-greatest, greatest), st.sampled_from([-greatest, -1, 0, greatest]))
 
 
 surfaces = st.builds(
     Surface,
     a=within(10**14),
-    b=st.integers(0, 10**14),
+    b=integers(0, 10**14),
     rho=within(10**12 - 1),
     m=within(10**14),
-    sigma=st.integers(1, 10**14),
-    ref_seconds=st.integers(1, 3650 * DAY),
+    sigma=integers(1, 10**14),
+    ref_seconds=integers(1, 3650 * DAY),
     forward=PRICES,
 ).map(lambda s: s._replace(b=min(s.b, 10**17 * s.ref_seconds // (365 * DAY))))
 expiries = st.builds(
-    Expiry, expiry=st.integers(1, NOW + 3650 * DAY), forward=PRICES, rate=within(10**12), surface=surfaces
+    Expiry, expiry=integers(1, NOW + 3650 * DAY), forward=PRICES, rate=within(10**12), surface=surfaces
 ).map(lambda e: e._replace(rate=max(e.rate, -(4 * 10**11 * 365 * DAY // max(e.expiry - NOW, 1)))))
 updates = st.builds(
     Update,
-    underlying=st.integers(1, 255),
+    underlying=integers(1, 255),
     timestamp=st.just(NOW),
     spot=PRICES,
     perp_mark=PRICES,
-    confidence=st.integers(0, 10**12 - 1),
-    scan_range=st.integers(1, 10**12),
+    confidence=integers(0, 10**12 - 1),
+    scan_range=integers(1, 10**12),
     expiries=st.lists(expiries, max_size=4, unique_by=lambda e: e.expiry).map(tuple),
 )
 

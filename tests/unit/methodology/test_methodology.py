@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from python_model import methodology
 from scripts import chain
+from tests.wide import integers
 
 WAD = 10**18
 MIN_VOL = WAD // 100
@@ -240,14 +241,14 @@ def expected(parameters: dict[str, int], row: Row) -> tuple[int, int, int, int, 
     )
 
 
-fractions = st.one_of(st.sampled_from([-WAD, 0, WAD]), st.integers(-WAD, WAD))
+fractions = st.one_of(st.sampled_from([-WAD, 0, WAD]), integers(-WAD, WAD))
 rows = st.tuples(
-    st.one_of(st.sampled_from([-WAD, 0, WAD, 4 * WAD]), st.integers(-100 * WAD, 4 * WAD)),
+    st.one_of(st.sampled_from([-WAD, 0, WAD, 4 * WAD]), integers(-100 * WAD, 4 * WAD)),
     fractions,
     fractions,
-    st.one_of(st.just(WAD), st.integers(1, WAD)),
+    st.one_of(st.just(WAD), integers(1, WAD)),
 )
-parameters = st.fixed_dictionaries({name: st.integers(*bounds) for name, bounds in BOUNDS.items()}).map(
+parameters = st.fixed_dictionaries({name: integers(*bounds) for name, bounds in BOUNDS.items()}).map(
     lambda p: p | {depth: max(p[depth], p[spread] * int(n)) for spread, (depth, n) in methodology.LEAST_DEPTH.items()}
 )
 

@@ -14,6 +14,7 @@ from python_model import exposure
 from scripts import chain
 from tests import tolerances as t
 from tests.unit.pricing_kernel.calls import CALL, EXPIRY, MIN_VOL, PUT, WAD, YEAR, Level, Market, ladder, leg, scan
+from tests.wide import integers
 
 MICRO = 10**12
 ONE = 10**6  # one unit as a size
@@ -40,22 +41,22 @@ def discount(market: Market) -> float:
 
 
 # A forward of 1e-2 to 1e6, strikes around it, minutes to two years, 1% to 1000%.
-ratios = st.one_of(st.integers(700, 1400), st.integers(100, 10_000), st.integers(20, 50_000), st.just(1000))
+ratios = st.one_of(integers(700, 1400), integers(100, 10_000), integers(20, 50_000), st.just(1000))
 markets = st.builds(
     Market,
-    forward=st.builds(lambda m, e: m * 10**e, st.integers(10**9, 10**10 - 1), st.integers(7, 14)),
-    vol=st.one_of(st.integers(2 * MIN_VOL, 2 * WAD), st.integers(2 * MIN_VOL, 10 * WAD), st.just(WAD // 2)),
-    seconds=st.one_of(st.sampled_from([60, DAY, 7 * DAY, 30 * DAY]), st.integers(60, 2 * YEAR)),
-    rate=st.integers(-(WAD // 20), WAD // 5),
+    forward=st.builds(lambda m, e: m * 10**e, integers(10**9, 10**10 - 1), integers(7, 14)),
+    vol=st.one_of(integers(2 * MIN_VOL, 2 * WAD), integers(2 * MIN_VOL, 10 * WAD), st.just(WAD // 2)),
+    seconds=st.one_of(st.sampled_from([60, DAY, 7 * DAY, 30 * DAY]), integers(60, 2 * YEAR)),
+    rate=integers(-(WAD // 20), WAD // 5),
     vol_scale=st.just(WAD),
 )
 kinds = st.sampled_from([CALL, PUT])
-sizes = st.one_of(st.integers(-(10**12), 10**12), st.sampled_from([-ONE, ONE, 1, -1])).filter(bool)
-factors = st.one_of(st.integers(WAD // 20, 5 * WAD), st.integers(WAD * 8 // 10, WAD * 12 // 10), st.just(WAD))
+sizes = st.one_of(integers(-(10**12), 10**12), st.sampled_from([-ONE, ONE, 1, -1])).filter(bool)
+factors = st.one_of(integers(WAD // 20, 5 * WAD), integers(WAD * 8 // 10, WAD * 12 // 10), st.just(WAD))
 levels = st.builds(
     Level,
     factors=st.lists(factors, min_size=1, max_size=13, unique=True).map(lambda f: tuple(sorted(f))),
-    vol_move=st.integers(-(WAD // 2), WAD),
+    vol_move=integers(-(WAD // 2), WAD),
     tilt=st.just(0),
     floor=st.just(MIN_VOL),
 )
@@ -90,7 +91,7 @@ def test_profit(kernel, market, ratio, kind, level):
         assert error <= discount(market) * (bound + 2e-16 * shocked) + 10
 
 
-@given(market=markets, ratio=st.integers(100, 10_000), kind=kinds)
+@given(market=markets, ratio=integers(100, 10_000), kind=kinds)
 def test_headline_price_error_of_a_billionth_of_the_forward(kernel, market, ratio, kind):
     """For strikes from a tenth of the forward to ten forwards."""
     strike = strike_of(market, ratio)
@@ -127,7 +128,7 @@ def test_a_call_and_a_put_of_one_strike_are_worth_their_sum(kernel, market, rati
         assert abs(together - x - y) <= 2 * (1 + discount(market))
 
 
-@given(market=markets, ratio=ratios, kind=kinds, size=sizes.map(abs), level=levels, factor=st.integers(2, 1000))
+@given(market=markets, ratio=ratios, kind=kinds, size=sizes.map(abs), level=levels, factor=integers(2, 1000))
 def test_scaling_a_leg_scales_its_profit(kernel, market, ratio, kind, size, level, factor):
     """INV-08: within one unit of the last division times the factor."""
     strike = strike_of(market, ratio)
@@ -258,12 +259,12 @@ def shocked_vol(market: Market, strike: int, level: Level) -> mpmath.mpf:
     market=markets,
     ratio=ratios,
     kind=kinds,
-    vol_scale=st.integers(WAD // 10, 3 * WAD),
+    vol_scale=integers(WAD // 10, 3 * WAD),
     level=st.builds(
         Level,
         factors=st.tuples(factors),
-        vol_move=st.integers(-WAD, WAD),
-        tilt=st.integers(-WAD * 9 // 10, WAD * 9 // 10),
+        vol_move=integers(-WAD, WAD),
+        tilt=integers(-WAD * 9 // 10, WAD * 9 // 10),
         floor=st.sampled_from([MIN_VOL, 4 * WAD // 10, 2 * WAD]),
     ),
 )
@@ -322,8 +323,8 @@ def test_delta_at_expiry_is_a_step(kernel, kind, below, at, above):
 @st.composite
 def options(draw: st.DrawFn, greatest: int = 9 * 10**18) -> list[tuple[int, int, int]]:
     """Strike, kind and size of options of one expiry, no instrument twice; some strikes with a call and a put."""
-    some = st.one_of(st.integers(-5, 5), st.integers(-greatest, greatest)).filter(bool)
-    strikes = st.one_of(st.integers(1, 9), st.integers(1, greatest))
+    some = st.one_of(integers(-5, 5), integers(-greatest, greatest)).filter(bool)
+    strikes = st.one_of(integers(1, 9), integers(1, greatest))
     rows = draw(st.dictionaries(st.tuples(strikes, kinds), some, min_size=1, max_size=12))
     return sorted((strike, kind, size) for (strike, kind), size in rows.items())
 
@@ -347,7 +348,7 @@ def test_least_payoff_is_exact(kernel, rows):
         assert strip.least_payoff == min(payoff(rows, at) for at in [0, *(strike for strike, _, _ in rows)]) * 10**6
 
 
-@given(rows=options(), terminal=st.integers(0, 10**19))
+@given(rows=options(), terminal=integers(0, 10**19))
 def test_no_terminal_price_pays_less(kernel, rows, terminal):
     strip = strip_of(kernel, rows)
     if strip.bounded:
