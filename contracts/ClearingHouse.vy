@@ -14,6 +14,7 @@ from contracts.interfaces import IExchange
 from contracts.modules import accounts
 from contracts.modules import authority
 from contracts.modules import custody
+from contracts.modules import ledger
 from contracts.modules import positions
 from contracts.modules import slices
 from contracts.modules import solvency
@@ -22,13 +23,23 @@ implements: IClearingHouse
 
 initializes: accounts
 initializes: authority
-initializes: custody
+initializes: ledger
+initializes: custody[ledger := ledger]
 initializes: positions
 initializes: solvency[
-    accounts := accounts, authority := authority, custody := custody, positions := positions
+    accounts := accounts,
+    authority := authority,
+    custody := custody,
+    ledger := ledger,
+    positions := positions,
 ]
 initializes: slices[
-    accounts := accounts, authority := authority, custody := custody, positions := positions, solvency := solvency
+    accounts := accounts,
+    authority := authority,
+    custody := custody,
+    ledger := ledger,
+    positions := positions,
+    solvency := solvency,
 ]
 
 exports: (
@@ -37,7 +48,7 @@ exports: (
     accounts.account_count,
     accounts.owner_of,
     accounts.mode_of,
-    accounts.operator_expiry,
+    accounts.operators,
     accounts.controls,
 )
 exports: (
@@ -50,8 +61,9 @@ exports: (
     authority.set_guardian,
     authority.set_paused,
 )
-exports: (custody.cash, custody.balance_of, custody.collateral_count, custody.collaterals)
-exports: (positions.book, positions.cost)
+exports: (ledger.cash, ledger.cash_word, ledger.reserve, ledger.money_market)
+exports: (custody.balance_of, custody.credited, custody.collaterals)
+exports: (positions.book, positions.cost, positions.open_interest, positions.open_interest_cap)
 exports: (solvency.assess, solvency.portfolio, solvency.engine, solvency.report, solvency.market_data)
 
 # Kinds of action in a batch.
@@ -60,23 +72,20 @@ WITHDRAW: constant(uint256) = 1
 TRANSFER: constant(uint256) = 2
 TRADE: constant(uint256) = 3
 MAX_ACTIONS: constant(uint256) = 16
-
-
-MAX_PACKAGE: constant(uint256) = 16
+# As the exchange takes it.
+MAX_DATA: constant(uint256) = 8192
 
 exchange: public(address)
 liquidation: public(address)
+settlement: public(address)
 
 
 @deploy
-def __init__(quote: address, cap: uint256):
+def __init__():
     """
     @notice The deployer becomes the owner, who names the other contracts.
-    @param quote The stablecoin that is cash.
-    @param cap How much of it may be deposited, token units.
     """
     authority.__init__()
-    custody.__init__(quote, cap)
 
 
 @external
@@ -116,18 +125,11 @@ def transfer(sender: uint256, receiver: uint256, collateral: uint256, amount: ui
 
 
 @external
-def trade(
-    taker: uint256,
-    maker: uint256,
-    legs: DynArray[IClearingHouse.Leg, MAX_PACKAGE],
-    nonce: uint256,
-    deadline: uint256,
-    signature: Bytes[65],
-):
+def trade(data: Bytes[MAX_DATA]):
     """
     @custom:see IClearingHouse
     """
-    self._trade(taker, maker, legs, nonce, deadline, signature)
+    self._trade(data)
     solvency._settle()
 
 
@@ -147,10 +149,19 @@ def execute(actions: DynArray[IClearingHouse.Action, MAX_ACTIONS]):
             self._transfer(action.account, action.counterparty, action.collateral, action.amount)
         else:
             assert action.kind == TRADE, "clearing house: action"
-            self._trade(
-                action.account, action.counterparty, action.legs, action.nonce, action.deadline, action.signature
-            )
+            self._trade(action.data)
     solvency._settle()
+
+
+@external
+def post(account: uint256, package: DynArray[uint256, positions.MAX_LEGS], cash: int256, cost: int256):
+    """
+    @custom:see IClearingHouse
+    """
+    assert msg.sender == self.settlement or msg.sender == ledger.money_market, "clearing house: caller"
+    ledger.reserve -= cash - cost
+    profit: int256 = positions._add(account, package, cost)
+    ledger._change(account, cash + profit)
 
 
 @external
@@ -163,46 +174,44 @@ def sell_slice(account: uint256, bidder: uint256, fraction: uint256) -> (uint256
 
 
 @external
-def list_collateral(
-    token: address,
-    underlying: uint256,
-    source: address,
-    haircut_initial: uint256,
-    haircut_maintenance: uint256,
-    cap: uint256,
-) -> uint256:
-    """
-    @custom:see IClearingHouse
-    """
-    authority._require_owner()
-    return custody._list(token, underlying, source, haircut_initial, haircut_maintenance, cap)
-
-
-@external
-def set_cap(collateral: uint256, cap: uint256):
-    """
-    @custom:see IClearingHouse
-    """
-    authority._require_owner()
-    custody._set_cap(collateral, cap)
-
-
-@external
-def set_contracts(new_report: address, new_exchange: address, new_liquidation: address):
+def set_contracts(
+    new_report: address,
+    new_exchange: address,
+    new_liquidation: address,
+    new_settlement: address,
+    collaterals: address,
+    money_market: address,
+):
     """
     @custom:see IClearingHouse
     """
     authority._require_owner()
     solvency._set_report(new_report)
+    custody._set_collaterals(collaterals)
+    ledger._set_money_market(money_market)
     self.exchange = new_exchange
     self.liquidation = new_liquidation
+    self.settlement = new_settlement
     log IClearingHouse.ContractsSet(
         engine=solvency.engine,
         report=new_report,
         market_data=solvency.market_data,
         exchange=new_exchange,
         liquidation=new_liquidation,
+        settlement=new_settlement,
+        collaterals=collaterals,
+        money_market=money_market,
     )
+
+
+@external
+def set_open_interest_cap(underlying: uint256, cap: int256):
+    """
+    @custom:see IClearingHouse
+    """
+    authority._require_owner()
+    positions.open_interest_cap[underlying] = cap
+    log IClearingHouse.OpenInterestCapSet(underlying=underlying, cap=cap)
 
 
 @internal
@@ -252,36 +261,20 @@ def _transfer(sender: uint256, receiver: uint256, collateral: uint256, amount: u
 
 
 @internal
-def _trade(
-    taker: uint256,
-    maker: uint256,
-    legs: DynArray[IClearingHouse.Leg, MAX_PACKAGE],
-    nonce: uint256,
-    deadline: uint256,
-    signature: Bytes[65],
-):
+def _trade(data: Bytes[MAX_DATA]):
     """
     @notice Novates what the exchange lets pass (decision 1): every amount moves from one account to the other, exactly.
     """
-    accounts._require_control(taker)
-    package: DynArray[uint256, positions.MAX_LEGS] = []
-    premium: int256 = 0
-    cost: int256 = 0
-    too_high: DynArray[uint256, MAX_PACKAGE] = []
-    package, premium, cost, too_high = extcall IExchange(self.exchange).agree(
-        taker,
-        maker,
-        accounts.owner_of[maker],
-        accounts._controls(maker, msg.sender),
-        solvency.market_data,
-        legs,
-        nonce,
-        deadline,
-        signature,
-    )
-    solvency._touch(taker, solvency.DUE)
-    solvency._touch(maker, solvency.DUE)
-    for word: uint256 in too_high:
-        positions._require_no_growth(taker, maker, word)
-    custody._cash[taker] += positions._add(taker, package, cost) - premium
-    custody._cash[maker] += positions._add(maker, positions._negate(package), -cost) + premium
+    fill: IExchange.Fill = extcall IExchange(self.exchange).agree(msg.sender, solvency.market_data, data)
+    accounts._require_scope(fill.taker, fill.taker_signer, accounts.TRADE)
+    accounts._require_scope(fill.maker, fill.maker_signer, accounts.TRADE)
+    solvency._touch(fill.taker, solvency.DUE)
+    solvency._touch(fill.maker, solvency.DUE)
+    for word: uint256 in fill.restricted:
+        positions._require_closing(fill.taker, fill.maker, word)
+    open_before: DynArray[int256, positions.MAX_LEGS] = positions._open_interests(fill.package)
+    ledger._change(fill.taker, positions._add(fill.taker, fill.package, fill.cost) - fill.premium)
+    ledger._change(fill.maker, positions._add(fill.maker, positions._negate(fill.package), -fill.cost) + fill.premium)
+    positions._require_caps(fill.package, open_before)
+    solvency._charge(fill.taker, fill.taker_fee, fill.fee_account)
+    solvency._charge(fill.maker, fill.maker_fee, fill.fee_account)

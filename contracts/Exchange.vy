@@ -3,199 +3,219 @@
 # @license AGPL-3.0-only
 """
 @title Exchange: what two sides agreed to
-@notice The maker's side signs a package or approves it on chain. Nonces have no order, so that makers can quote many
-        packages at once. The public surface, with its natspec, is IExchange.
-@custom:security Holds no money and no positions: it can refuse a trade, and the clearing house checks both sides of any
-        that it lets pass.
+@notice Matches a maker's order with a taker's: the same package from both sides, some lots of it, at the maker's prices.
+        Wiring of orders and fees; which instruments may be opened, libraries/listing says. The public surface, with its
+        natspec, is IExchange.
+@custom:security Holds no money and no positions: it can refuse a trade, and the clearing house asks whether its signers
+        act for their accounts and checks both sides of any that it lets pass.
 """
 
 from snekmate.utils import eip712_domain_separator
-from snekmate.utils import signature_checker
 
 from contracts.interfaces import IClearingHouse
 from contracts.interfaces import IExchange
 from contracts.interfaces import IMarketData
+from contracts.libraries import listing
 from contracts.libraries import position
+from contracts.modules import fees
+from contracts.modules import orders
 
 implements: IExchange
 
 initializes: eip712_domain_separator
+initializes: fees
+initializes: orders[eip712_domain_separator := eip712_domain_separator]
+
+exports: eip712_domain_separator.eip712Domain
+exports: (
+    orders.approve,
+    orders.cancel,
+    orders.cancel_range,
+    orders.cancel_below,
+    orders.is_cancelled,
+    orders.hash_order,
+    orders.clearing_house,
+    orders.filled,
+    orders.approved,
+    orders.lowest_nonce,
+)
+exports: fees.fee_schedule
 
 MAX_PACKAGE: constant(uint256) = 16
 MAX_LEGS: constant(uint256) = 128
+# Two orders of sixteen legs with the longest signatures have 8,000.
+MAX_DATA: constant(uint256) = 8192
 # Prices come at 1e-9 and sizes at 1e-6: their product wants three digits more.
 TO_WAD: constant(int256) = 10**3
 PRICE_LIMIT: constant(uint256) = 2**72
-MAX_STRIKE_RATIO: constant(uint256) = 100
-LEG_TYPE: constant(bytes32) = keccak256(
-    "Leg(uint256 underlying,uint256 expiry,uint256 strike,uint256 kind,int256 size,uint256 price)"
-)
-TRADE_TYPE: constant(bytes32) = keccak256(
-    "Trade(uint256 taker,uint256 maker,Leg[] legs,uint256 nonce,uint256 deadline)Leg(uint256 underlying,uint256 expiry,uint256 strike,uint256 kind,int256 size,uint256 price)"
-)
-
-
-clearing_house: public(immutable(address))
-nonce_used: public(HashMap[uint256, HashMap[uint256, bool]])
-# Whose approval it is.
-_approved: HashMap[uint256, HashMap[bytes32, address]]
+MILLION: constant(int256) = 10**6
+MAX_LOTS: constant(uint256) = 2**64
 
 
 @deploy
 def __init__(clearing_house_: address):
     """
-    @notice Fixes the EIP-712 domain and whom it serves.
+    @notice Fixes the EIP-712 domain and whom it serves. There are no fees until they are set.
     @param clearing_house_ IClearingHouse.
     """
     eip712_domain_separator.__init__("Ballast", "1")
-    clearing_house = clearing_house_
+    orders.__init__(clearing_house_)
 
 
 @external
-def approve_trade(account: uint256, digest: bytes32, approved: bool):
+def set_fees(schedule: IExchange.FeeSchedule):
     """
     @custom:see IExchange
     """
-    assert staticcall IClearingHouse(clearing_house).owner_of(account) == msg.sender, "accounts: not the owner"
-    approver: address = empty(address)
-    if approved:
-        approver = msg.sender
-    self._approved[account][digest] = approver
-    log IExchange.TradeApproved(account=account, digest=digest, approved=approved)
-
-
-@external
-def cancel_nonce(account: uint256, nonce: uint256):
-    """
-    @custom:see IExchange
-    """
-    self._require_control(account)
-    self._use_nonce(account, nonce)
+    house: IClearingHouse = IClearingHouse(orders.clearing_house)
+    assert msg.sender == staticcall house.owner(), "authority: not the owner"
+    if schedule.maker_rate != 0 or schedule.taker_rate != 0:
+        assert staticcall house.owner_of(schedule.account) != empty(address), "fees: account"
+    fees._set(schedule)
 
 
 @external
 @view
-def hash_trade(
-    taker: uint256,
-    maker: uint256,
-    legs: DynArray[IClearingHouse.Leg, MAX_PACKAGE],
-    nonce: uint256,
-    deadline: uint256,
-) -> bytes32:
+def lists(market_data: address, underlying: uint256, expiry: uint256, strike: uint256) -> bool:
     """
     @custom:see IExchange
     """
-    return self._digest(taker, maker, legs, nonce, deadline)
+    forward: uint256 = 0
+    spot: uint256 = 0
+    spot, forward = self._prices(market_data, underlying, expiry)
+    return self._is_listed(expiry, strike, forward)
 
 
 @external
-def agree(
-    taker: uint256,
-    maker: uint256,
-    maker_owner: address,
-    maker_calls: bool,
-    market_data: address,
-    legs: DynArray[IClearingHouse.Leg, MAX_PACKAGE],
-    nonce: uint256,
-    deadline: uint256,
-    signature: Bytes[65],
-) -> (DynArray[uint256, MAX_LEGS], int256, int256, DynArray[uint256, MAX_PACKAGE]):
+def agree(caller: address, market_data: address, data: Bytes[MAX_DATA]) -> IExchange.Fill:
     """
     @custom:see IExchange
     """
-    assert msg.sender == clearing_house, "exchange: caller"
-    assert taker != maker, "exchange: one account"
-    assert len(legs) != 0, "exchange: no legs"
-    if not maker_calls:
-        assert block.timestamp <= deadline, "exchange: deadline"
-        self._use_nonce(maker, nonce)
-        digest: bytes32 = self._digest(taker, maker, legs, nonce, deadline)
-        # A failed recovery gives the empty address, which owns every account that does not exist.
-        assert maker_owner != empty(address), "exchange: no such account"
-        if len(signature) == 0:
-            assert self._approved[maker][digest] == maker_owner, "exchange: not approved"
-        else:
-            assert signature_checker._is_valid_signature_now(maker_owner, digest, signature), "exchange: signature"
+    assert msg.sender == orders.clearing_house, "exchange: caller"
+    s: IExchange.Submission = abi_decode(data, IExchange.Submission)
+    assert s.maker.account != s.taker.account, "exchange: one account"
+    assert s.lots != 0 and s.lots < MAX_LOTS, "exchange: lots"
+    assert len(s.maker.legs) != 0, "exchange: no legs"
+    assert len(s.maker.legs) == len(s.taker.legs), "exchange: legs differ"
+    orders._consent(s.maker, s.maker_signer, s.maker_signature, caller, s.taker.account, s.lots)
+    orders._consent(s.taker, s.taker_signer, s.taker_signature, caller, s.maker.account, s.lots)
 
-    package: DynArray[uint256, MAX_LEGS] = []
-    premium: int256 = 0
-    cost: int256 = 0
+    schedule: IExchange.FeeSchedule = fees.fee_schedule
+    fill: IExchange.Fill = empty(IExchange.Fill)
+    fill.taker = s.taker.account
+    fill.maker = s.maker.account
+    fill.taker_signer = s.taker_signer
+    fill.maker_signer = s.maker_signer
+    fill.fee_account = schedule.account
+    # What the taker saves on its limit, for one lot at 1e-15.
+    saved: int256 = 0
+    taker_fee: uint256 = 0
+    maker_fee: uint256 = 0
     last: uint256 = 0
-    expiry: uint256 = 0
-    highest_strike: uint256 = 0
-    too_high: DynArray[uint256, MAX_PACKAGE] = []
-    for leg: IClearingHouse.Leg in legs:
-        assert leg.expiry == 0 or block.timestamp < leg.expiry, "exchange: expired"
-        assert leg.price < PRICE_LIMIT, "exchange: price"
-        word: uint256 = position.pack(leg.underlying, leg.expiry, leg.strike, leg.kind, leg.size)
+    bucket: uint256 = 0
+    spot: uint256 = 0
+    forward: uint256 = 0
+    i: uint256 = 0
+    for leg: IExchange.Leg in s.taker.legs:
+        price: uint256 = s.maker.legs[i].price
+        self._require_opposite(leg, s.maker.legs[i])
+        i += 1
+        assert price < PRICE_LIMIT and leg.price < PRICE_LIMIT, "exchange: price range"
+        assert leg.expiry == 0 or block.timestamp < leg.expiry, "exchange: leg expired"
+        assert abs(leg.ratio) <= position.MAX_SIZE, "exchange: ratio"
+        word: uint256 = position.pack(
+            leg.underlying, leg.expiry, leg.strike, leg.kind, leg.ratio * convert(s.lots, int256)
+        )
         assert position.instrument(word) > last, "exchange: order"
         last = position.instrument(word)
-        if leg.kind >= position.CALL:
-            if word >> 216 != expiry:
-                expiry = word >> 216
-                highest_strike = self._highest_strike(market_data, leg.underlying, leg.expiry)
-            if leg.strike > highest_strike:
-                too_high.append(word)
-        package.append(word)
-        value: int256 = leg.size * convert(leg.price, int256) * TO_WAD
+        if word >> 216 != bucket:
+            bucket = word >> 216
+            spot, forward = self._prices(market_data, leg.underlying, leg.expiry)
+        if not self._is_listed(leg.expiry, leg.strike, forward):
+            fill.restricted.append(word)
+        fill.package.append(word)
+
+        saved += leg.ratio * (convert(leg.price, int256) - convert(price, int256))
+        value: int256 = position.size(word) * convert(price, int256) * TO_WAD
+        if leg.kind == position.PERP:
+            # Entered net of funding, a multiple of 1e6, as it is marked: exact.
+            value -= position.size(word) * (staticcall IMarketData(market_data).funding(leg.underlying) // MILLION)
         if leg.kind < position.CALL:
-            cost += value
+            fill.cost += value
         else:
-            premium += value
-    log IExchange.Traded(taker=taker, maker=maker, premium=premium, cost=cost, legs=legs)
-    return package, premium, cost, too_high
+            fill.premium += value
+        taker_fee += fees._fee(word, price, spot, schedule.taker_rate, schedule.premium_cap)
+        maker_fee += fees._fee(word, price, spot, schedule.maker_rate, schedule.premium_cap)
+    assert saved >= 0, "exchange: price"
+    # Who receives the fees pays none.
+    if fill.taker == schedule.account:
+        taker_fee = 0
+    if fill.maker == schedule.account:
+        maker_fee = 0
+    self._require_fee(taker_fee, s.taker.max_fee, s.lots)
+    self._require_fee(maker_fee, s.maker.max_fee, s.lots)
+    fill.taker_fee = convert(taker_fee, int256)
+    fill.maker_fee = convert(maker_fee, int256)
+    log IExchange.Traded(
+        taker=fill.taker,
+        maker=fill.maker,
+        lots=s.lots,
+        premium=fill.premium,
+        cost=fill.cost,
+        taker_fee=taker_fee,
+        maker_fee=maker_fee,
+        legs=s.maker.legs,
+    )
+    return fill
+
+
+@internal
+@pure
+def _require_opposite(leg: IExchange.Leg, other: IExchange.Leg):
+    """
+    @notice The other side's leg is the same instrument, and gives what this one takes.
+    """
+    assert (
+        leg.underlying == other.underlying
+        and leg.expiry == other.expiry
+        and leg.strike == other.strike
+        and leg.kind == other.kind
+        and leg.ratio == -other.ratio
+    ), "exchange: legs differ"
+
+
+@internal
+@pure
+def _require_fee(fee: uint256, max_fee: uint256, lots: uint256):
+    """
+    @notice What is paid for a lot, rounded up, is at most what its side allows.
+    """
+    assert (fee + lots - 1) // lots <= max_fee, "exchange: fee"
 
 
 @internal
 @view
-def _highest_strike(market_data: address, underlying: uint256, expiry: uint256) -> uint256:
+def _is_listed(expiry: uint256, strike: uint256, forward: uint256) -> bool:
     """
-    @notice A put far in the money grows by interest on its strike, which no scenario of prices covers: a hundred times
-            the forward is the limit. Where there is no forward the engine will say so.
-    @return The highest strike that may be traded, 1e-6 quote units.
+    @param expiry 0 for a perpetual, which always is.
+    @param strike 0 for a future or a perpetual.
+    @param forward 1e-9 quote units; 0 where there is none, which the engine will say.
+    @return Whether it may be opened.
+    """
+    if expiry == 0:
+        return True
+    if not listing.admits_expiry(expiry, block.timestamp):
+        return False
+    return strike == 0 or listing.admits_strike(strike, forward)
+
+
+@internal
+@view
+def _prices(market_data: address, underlying: uint256, expiry: uint256) -> (uint256, uint256):
+    """
+    @return Spot and forward, 1e-9 quote units; 0 for what there is not.
     """
     words: DynArray[uint256, 33] = []
     fresh: bool = False
     words, fresh = staticcall IMarketData(market_data).read(underlying, [expiry])
-    forward: uint256 = words[1] >> 184
-    # From 1e-9 to 1e-6.
-    return MAX_STRIKE_RATIO * forward // 10**3 if forward != 0 else max_value(uint256)
-
-
-@internal
-@view
-def _require_control(account: uint256):
-    """
-    @notice Only the account's owner and operators pass.
-    """
-    assert staticcall IClearingHouse(clearing_house).controls(account, msg.sender), "accounts: not authorised"
-
-
-@internal
-def _use_nonce(account: uint256, nonce: uint256):
-    assert not self.nonce_used[account][nonce], "exchange: nonce"
-    self.nonce_used[account][nonce] = True
-    log IExchange.NonceUsed(account=account, nonce=nonce)
-
-
-@internal
-@view
-def _digest(
-    taker: uint256,
-    maker: uint256,
-    legs: DynArray[IClearingHouse.Leg, MAX_PACKAGE],
-    nonce: uint256,
-    deadline: uint256,
-) -> bytes32:
-    """
-    @notice EIP-712: the hash of an array of structs is that of their hashes, one after the other.
-    """
-    hashes: bytes32[MAX_PACKAGE] = empty(bytes32[MAX_PACKAGE])
-    n: uint256 = 0
-    for leg: IClearingHouse.Leg in legs:
-        hashes[n] = keccak256(abi_encode(LEG_TYPE, leg))
-        n += 1
-    packed: Bytes[32 * MAX_PACKAGE] = slice(abi_encode(hashes), 0, 32 * n)
-    return eip712_domain_separator._hash_typed_data_v4(
-        keccak256(abi_encode(TRADE_TYPE, taker, maker, keccak256(packed), nonce, deadline))
-    )
+    return words[0] >> 184, words[1] >> 184

@@ -26,6 +26,8 @@ from contracts.modules import slices
 implements: ILiquidation
 
 WAD: constant(uint256) = 10**18
+# What an operator must be allowed to bid.
+TRADE: constant(uint256) = 1
 MAX_DISCOUNT: constant(uint256) = 2 * 10**17
 # What a slice may always be worth, 1e-18 quote units: some ten times what rounding costs 128 futures and calls ...
 SMALL: constant(int256) = 100 * 10**18
@@ -67,7 +69,7 @@ def liquidate(
     """
     house: IClearingHouse = IClearingHouse(clearing_house)
     assert block.timestamp <= deadline, "liquidation: deadline"
-    assert staticcall house.controls(bidder, msg.sender), "accounts: not authorised"
+    assert staticcall house.controls(bidder, msg.sender, TRADE), "accounts: not authorised"
     taken: uint256 = 0
     price: uint256 = 0
     taken, price = extcall house.sell_slice(account, bidder, fraction)

@@ -52,7 +52,7 @@ def explain(
 
 @external
 @view
-def takes_no_risk(before: IMarginEngine.Account, after: IMarginEngine.Account) -> bool:
+def takes_no_risk(before: IMarginEngine.Account, after: IMarginEngine.Account, fees: int256) -> bool:
     """
     @custom:see IMarginReport
     """
@@ -63,11 +63,14 @@ def takes_no_risk(before: IMarginEngine.Account, after: IMarginEngine.Account) -
     old, old_reports = self._explain(before)
     new, new_reports = self._explain(after)
     if (
-        new.equity_maintenance < old.equity_maintenance
-        or new.equity_initial < old.equity_initial
+        new.equity_maintenance + fees < old.equity_maintenance
+        or new.equity_initial + fees < old.equity_initial
         or new.maintenance > old.maintenance
         or new.initial > old.initial
     ):
+        return False
+    # What the act freed must bear the fees, or else initial margin (INV-04).
+    if new.equity_maintenance - new.maintenance < min(old.equity_maintenance - old.maintenance, 0):
         return False
 
     # Both lists ascend. An underlying of the old state alone can only lose its losses.

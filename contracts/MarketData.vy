@@ -2,9 +2,10 @@
 # pragma nonreentrancy on
 # @license AGPL-3.0-only
 """
-@title Market data: spot, forwards, rates and surfaces from authorised publishers
+@title Market data: spot, forwards, rates and surfaces from authorised publishers, and what follows from their course
 @notice One transaction replaces the state of one underlying and of any of its expiries. Feeds that verify signatures or
-        read other oracles become publishers behind the same interface.
+        read other oracles become publishers behind the same interface. The course of spot and of the perpetual's mark
+        gives settlement prices and funding.
 @custom:security Timestamps are strictly newer and never ahead of the block; every number is bounded so that the margin
         engine cannot revert on it. Prices are not compared with other sources here.
 """
@@ -13,11 +14,15 @@ from snekmate.auth import ownable
 from snekmate.auth import ownable_2step
 
 from contracts.interfaces import IMarketData
+from contracts.modules import funding as perpetuals
+from contracts.modules import settlements
 
 implements: IMarketData
 
 initializes: ownable
 initializes: ownable_2step[ownable := ownable]
+initializes: perpetuals
+initializes: settlements
 
 exports: (
     ownable.owner,
@@ -98,11 +103,15 @@ def publish(update: IMarketData.Update):
     assert self.is_publisher[msg.sender], "market: publisher"
     assert update.underlying != 0 and update.underlying < 256, "market: underlying"
     assert update.timestamp <= block.timestamp, "market: timestamp ahead"
-    assert update.timestamp > self._heads[update.underlying] & (2**32 - 1), "market: timestamp not newer"
+    head: uint256 = self._heads[update.underlying]
+    assert update.timestamp > head & (2**32 - 1), "market: timestamp not newer"
     self._check_price(update.spot)
     self._check_price(update.perp_mark)
     assert update.confidence < ONE, "market: confidence"
     assert update.scan_range != 0 and update.scan_range <= ONE, "market: scan range"
+    perpetuals._accrue(update.underlying, head, update.timestamp, self.heartbeat_seconds)
+    if head != 0:
+        settlements._gather(update.underlying, head, update.timestamp)
     self._heads[update.underlying] = (
         (update.spot << 184)
         | (update.perp_mark << 112)
@@ -146,24 +155,49 @@ def publish(update: IMarketData.Update):
 @view
 def read(underlying: uint256, expiries: DynArray[uint256, 16]) -> (DynArray[uint256, 33], bool):
     """
-    @notice The state of one underlying and of some of its expiries.
-    @param underlying The id, 1 to 255.
-    @param expiries Seconds since 1970.
-    @return The head, then two words for each expiry, in the order asked for; zero words where nothing was ever
-            published. And whether every one of them was published and is within its heartbeat.
+    @custom:see IMarketData
     """
     head: uint256 = self._heads[underlying]
     words: DynArray[uint256, 33] = [head]
     heartbeat: uint256 = self.heartbeat_seconds
+    # Nothing overflows: timestamps of 32 bits, and times of the block, plus seconds below 2**20.
     # A timestamp of zero was never published.
-    fresh: bool = head != 0 and block.timestamp <= (head & (2**32 - 1)) + heartbeat
+    fresh: bool = head != 0 and block.timestamp <= unsafe_add(head & (2**32 - 1), heartbeat)
     for expiry: uint256 in expiries:
         pair: uint256[2] = self._expiries[underlying][expiry]
-        if min(block.timestamp, expiry) > (pair[0] & (2**32 - 1)) + heartbeat or pair[0] == 0:
+        is_fresh: bool = pair[0] != 0 and min(block.timestamp, expiry) <= unsafe_add(
+            pair[0] & (2**32 - 1), heartbeat
+        )
+        if expiry < unsafe_add(block.timestamp, settlements.WINDOW):
+            if expiry % settlements.DAY == settlements.TIME_OF_DAY and pair[0] != 0:
+                forward: uint256 = 0
+                is_final: bool = False
+                forward, is_final = settlements._forward(underlying, head, expiry, pair[0] >> 184)
+                pair[0] = (forward << 184) | (pair[0] & (2**184 - 1))
+                is_fresh = is_fresh or is_final
+        if not is_fresh:
             fresh = False
         words.append(pair[0])
         words.append(pair[1])
     return words, fresh
+
+
+@external
+@view
+def funding(underlying: uint256) -> int256:
+    """
+    @custom:see IMarketData
+    """
+    return perpetuals._funding(underlying, self._heads[underlying])
+
+
+@external
+@view
+def settlement(underlying: uint256, expiry: uint256) -> (uint256, bool):
+    """
+    @custom:see IMarketData
+    """
+    return settlements._settlement(underlying, expiry)
 
 
 @internal

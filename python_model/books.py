@@ -16,7 +16,8 @@ from python_model.portfolio import Book, Collateral, Expiry, Kind, Market, Mode,
 
 UNITS = 10.0
 NEAR_DAYS, FAR_DAYS = 25, 144
-# A round strike is a twentieth of the leading power of ten: 50 USD for ETH at 2,000, 500 for BTC at 70,000.
+# A round strike is a multiple of a twentieth of its leading power of ten: 50 USD for ETH at 2,000, 500 for BTC at
+# 70,000. So it is listed, as it has three significant digits.
 STRIKES_A_DECADE = 20
 
 # Of the market maker: days to expiry, then strikes as multiples of the forward (puts below 1, calls from 1) with sizes
@@ -45,8 +46,9 @@ def listed(market: Market, name: str, days: float) -> Expiry:
 
 def round_strike(forward: float, multiple: float) -> float:
     """The round strike nearest to a multiple of a forward, USD."""
-    step = 10.0 ** math.floor(math.log10(forward)) / STRIKES_A_DECADE
-    return float(round(forward * multiple / step) * step)
+    strike = forward * multiple
+    step = 10.0 ** math.floor(math.log10(strike)) / STRIKES_A_DECADE
+    return float(round(strike / step) * step)
 
 
 def option(market: Market, kind: Kind, multiple: float, size: float, days: float, name: str = "ETH") -> Position:

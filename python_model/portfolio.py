@@ -56,13 +56,18 @@ class Expiry:
 
 @dataclass(frozen=True)
 class Underlying:
-    """Market of one underlying: `spot`, `perp_mark` in USD, `confidence` and `scan_range` as fractions of spot."""
+    """Market of one underlying: `spot`, `perp_mark` in USD, `confidence` and `scan_range` as fractions of spot.
+
+    `perp_funding` in USD is what a long of one unit of the perpetual has paid since the first publication: it is in no
+    part of the risk, only in what the position is worth.
+    """
 
     spot: float
     confidence: float
     scan_range: float
     perp_mark: float
     expiries: tuple[Expiry, ...]
+    perp_funding: float = 0.0
 
     def at(self, expiry: int) -> Expiry:
         """The market of an expiry; KeyError where it has none."""
@@ -106,8 +111,8 @@ class Collateral:
 class Position:
     """A holding of `size` units (negative is short).
 
-    `expiry` is None for a perp, `strike` None but for options. `entry` in USD is the price of a perp or future; None is
-    the current mark; an option has none, for its value is paid in cash.
+    `expiry` is None for a perp, `strike` None but for options. `entry` in USD is the price of a future, or of a perp
+    less the funding at the time; None is the current mark; an option has none, for its value is paid in cash.
     """
 
     underlying: str
@@ -134,10 +139,10 @@ class Book:
 
 
 def mark(position: Position, market: Market) -> float:
-    """Current mark of a perp or a future, USD. KeyError where the market lacks it."""
+    """Current mark of a perp, net of funding, or of a future, USD. KeyError where the market lacks it."""
     underlying = market.underlyings[position.underlying]
     if position.kind is Kind.PERP:
-        return underlying.perp_mark
+        return underlying.perp_mark - underlying.perp_funding
     assert position.expiry is not None
     return underlying.at(position.expiry).forward
 

@@ -23,13 +23,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from python_model import black, methodology, scenarios, svi
+from python_model import black, listing, methodology, scenarios, svi
 from python_model.portfolio import SVI, Expiry, Kind, Market, Mode, Position, Underlying
 from scripts import chain, protocol
 
 ROOT = Path(__file__).resolve().parents[1]
 DAY = 86_400
-AS_OF = 1_770_336_000
+# A Friday, 08:00 UTC, and how many days later the expiries are.
+AS_OF = 1_770_364_800
+EXPIRY_DAYS = (28, 56, 91, 119)
 COUNTS = (1, 4, 16, 32, 64, 128)
 GRIDS = {"house": 33, "house23": 23}
 # Gas of a transaction before its first instruction: 21,000 and 4 or 16 for a byte of calldata.
@@ -46,10 +48,10 @@ def grid_23() -> methodology.Methodology:
 
 
 def market(expiries: int) -> Market:
-    """ETH at 2,000 USD with expiries a month apart."""
+    """ETH at 2,000 USD with expiries about a month apart."""
     rows = []
-    for i in range(expiries):
-        days, forward = 30 * (i + 1), 2_000.0 + 7.0 * i
+    for i, days in enumerate(EXPIRY_DAYS[:expiries]):
+        forward = 2_000.0 + 7.0 * i
         tau = days / 365
         rows.append(
             Expiry(AS_OF + days * DAY, forward, 0.04, SVI(0.2 * tau, 0.6 * tau, -0.25, 0.0, 0.45, tau, forward))
@@ -64,8 +66,8 @@ def options(count: int, expiries: int) -> list[Position]:
             "ETH",
             Kind.CALL if i % 2 else Kind.PUT,
             (1.0 if i // 2 % 2 else -1.0) * (1 + i % 5),
-            AS_OF + 30 * (i % expiries + 1) * DAY,
-            1_200.0 + round(2_100.0 * i / count, 2),
+            AS_OF + EXPIRY_DAYS[i % expiries] * DAY,
+            1_200.0 + 10.0 * round(210.0 * i / count),
         )
         for i in range(count)
     ]
@@ -86,6 +88,10 @@ class Bench:
         tokens = protocol.deploy_tokens(contracts, sender)
         self.p = protocol.deploy(contracts, sender, method, {"ETH": 1}, tokens)
         self.provider = self.p.clearing_house.provider
+        head = self.provider.get_block("latest").timestamp
+        times = [AS_OF + days * DAY for days in EXPIRY_DAYS]
+        self.clock = chain.Clock(listing.shift(AS_OF, times, head))
+        self.provider.set_timestamp(self.clock.chain(AS_OF))
         self.nonce = 0
         self.rows: list[dict[str, Any]] = []
 
@@ -96,13 +102,12 @@ class Bench:
         return self.rows[-1]
 
     def publish(self, state: Market) -> chain.Clock:
-        """Publish a market at the next block's time."""
+        """Publish a market at the next block's time, which is that of the market and what it took to come here."""
         now = self.provider.get_block("latest").timestamp + 1
         self.provider.set_timestamp(now)
-        clock = chain.Clock(now - state.as_of)
-        update = chain.update(1, state.underlyings["ETH"], now, clock)
+        update = chain.update(1, state.underlyings["ETH"], now, self.clock)
         self.p.market_data.publish(update, sender=self.sender)
-        return clock
+        return self.clock
 
     def accounts(self, usd: float = 2e7) -> tuple[tuple[Any, int], tuple[Any, int]]:
         """Two new accounts with cash."""
@@ -174,8 +179,13 @@ class Bench:
         self.p.quote.approve(house, units, sender=self.sender)
         self.row("deposit", house.deposit(book[1], protocol.QUOTE, units, sender=self.sender).gas_used)
         self.trade(book, other, options(16, 4), clock)
-        package = [Position("ETH", Kind.CALL, 1.0, AS_OF + 30 * DAY, 2_111.0 + i) for i in range(4)]
+        package = [Position("ETH", Kind.CALL, 1.0, AS_OF + EXPIRY_DAYS[0] * DAY, 2_110.0 + 10.0 * i) for i in range(4)]
         self.row("trade_package", self.trade(book, other, package, clock).gas_used, options=20, legs=4)
+        few = self.accounts()
+        legs = options(16, 1)
+        self.trade(*few, legs, clock)
+        # More of four legs that both sides have already: a new leg writes empty storage, 17,100 more on each side.
+        self.row("trade_package", self.trade(*few, legs[12:], clock).gas_used, options=16, expiries=1, legs=4)
         withdrawal = house.withdraw(book[1], protocol.QUOTE, units, self.sender, sender=self.sender)
         self.row("withdraw", withdrawal.gas_used, options=20)
         perp, against = self.accounts(10_000.0)

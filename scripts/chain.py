@@ -7,15 +7,27 @@ its shortest form and scaled exactly.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from python_model import settlement
 from python_model.methodology import Methodology
-from python_model.portfolio import SECONDS_PER_YEAR, Book, Collateral, Kind, Market, Mode, Position, Underlying, net
+from python_model.portfolio import (
+    SECONDS_PER_YEAR,
+    Book,
+    Collateral,
+    Kind,
+    Market,
+    Mode,
+    Position,
+    Underlying,
+    mark,
+    net,
+)
 from scripts import normal_table
 
 KINDS = {Kind.PERP: 0, Kind.FUTURE: 1, Kind.CALL: 2, Kind.PUT: 3}
@@ -86,11 +98,13 @@ class Clock:
     """Shift from the time of a case to the time of the chain; times to expiry stay what they are.
 
     Expiries that would fall before `EARLY_TIMES` passed long ago: these, in ascending order, become 1, 2, 3 and so on,
-    and so stay apart.
+    and so stay apart. `funding` is what a long of one perpetual has paid on the chain until the time of the case, by
+    id of the underlying, 1e-18 USD: what happened on this chain before is no part of the case.
     """
 
     shift: int
     early: tuple[int, ...] = ()
+    funding: Mapping[int, int] = field(default_factory=dict)
 
     def chain(self, time: int) -> int:
         """A case's time on the chain, kept within 32 bits."""
@@ -126,15 +140,18 @@ def holding(collateral: Collateral, names: dict[str, int]) -> tuple[int, ...]:
     )
 
 
-def cost(positions: Sequence[Position], market: Market) -> int:
-    """Sum of size times entry over futures and perps, 1e-18 USD."""
+def cost(positions: Sequence[Position], market: Market, names: dict[str, int], clock: Clock) -> int:
+    """Sum of size times entry over futures and perps, these net of the funding of the chain; 1e-18 USD."""
     total = 0
     for p in positions:
         if p.kind.is_option:
             continue
-        u = market.underlyings[p.underlying]
-        mark = u.perp_mark if p.expiry is None else u.at(p.expiry).forward
-        total += scaled(p.size, 6) * scaled(mark if p.entry is None else p.entry, 12)
+        entry = scaled(mark(p, market) if p.entry is None else p.entry, 12)
+        if p.kind is Kind.PERP:
+            u = market.underlyings[p.underlying]
+            # From the funding of the case to that of the chain, which is a multiple of 1e-12.
+            entry += scaled(u.perp_funding, 12) - clock.funding.get(names[p.underlying], 0) // 10**6
+        total += scaled(p.size, 6) * entry
     return total
 
 
@@ -144,7 +161,7 @@ def account(book: Book, market: Market, names: dict[str, int], clock: Clock) -> 
     return (
         MODES[book.mode],
         wad(book.cash),
-        cost(book.positions, market),
+        cost(book.positions, market, names, clock),
         [holding(c, names) for c in book.collateral],
         legs,
     )
@@ -272,16 +289,25 @@ def deploy_engine(
 def publish(deployment: Deployment, market: Market, timestamp: int) -> Clock:
     """Publish a market as of ``timestamp`` of the chain, which may not be ahead of the next block.
 
+    An expiry that fell on 08:00 UTC, its window open, would be worth what spot was on this chain before: then the
+    market is published as of a second earlier.
+
     Returns
     -------
-    Clock that the market's expiries were shifted by.
+    Clock that the market's expiries were shifted by, and the funding at the market's time.
     """
-    shift = timestamp - market.as_of
     times = {e.expiry for u in market.underlyings.values() for e in u.expiries}
-    clock = Clock(shift, tuple(sorted(time for time in times if time + shift <= EARLY_TIMES)))
+    near = [time for time in times if time < market.as_of + settlement.WINDOW_SECONDS]
+    while any(settlement.settles_by_mean(time + timestamp - market.as_of) for time in near):
+        timestamp -= 1
+    shift = timestamp - market.as_of
+    early = tuple(sorted(time for time in times if time + shift <= EARLY_TIMES))
+    funding = {}
     for name, u in market.underlyings.items():
-        deployment.market_data.publish(update(deployment.names[name], u, timestamp, clock), sender=deployment.sender)
-    return clock
+        i = deployment.names[name]
+        deployment.market_data.publish(update(i, u, timestamp, Clock(shift, early)), sender=deployment.sender)
+        funding[i] = int(call_at(deployment.market_data.funding, timestamp, i))
+    return Clock(shift, early, funding)
 
 
 def error_notional(book: Book, market: Market) -> float:

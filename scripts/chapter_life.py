@@ -23,7 +23,8 @@ WRITER_ETHER, WRITER_PAYOUT, TOO_MUCH = 50.0, 2_000.0, 20_000.0
 # What each contract is for, by its name in `Protocol`.
 PURPOSE = {
     "clearing_house": "accounts, vaults, cash, positions: the only holder of money",
-    "exchange": "consent of makers: EIP-712 signatures, nonces",
+    "collaterals": "what each collateral is worth, and how fast it may leave",
+    "exchange": "what two sides agreed to: EIP-712 orders, fees, listing",
     "liquidation": "when and how much of an account is sold",
     "engine": "what an account needs",
     "report": "what a requirement is made of; whether an act took risk",
@@ -136,8 +137,10 @@ def events(stage: Stage, owners: Sequence[Any]) -> Sheet:
         ("step", "who", "what", "premium\nreceived, USD", "gas"),
         "rllrr",
         log,
-        "Trades are at the model's marks, in whole cents. The maker signs, the taker sends. The refused withdrawal "
-        "shows the check at work: it would have left the account below initial margin.",
+        "Trades are at the model's marks, in whole cents. The maker signs, the taker sends. Fees are 1 bp of the "
+        "notional from makers and 3 bps from takers, of an option at most an eighth of its premium: "
+        f"{usd(story.collected(stage))} USD in all. The refused withdrawal shows the check at work: it would have left "
+        "the account below initial margin.",
     )
 
 
@@ -276,7 +279,7 @@ def chapter(stage: Stage, owners: Sequence[Any]) -> Chapter:
     return Chapter(
         "2. The life of a book on the chain",
         [
-            "The protocol stands on a chain of its own (Anvil), whose clock runs a whole number of days after "
+            "The protocol stands on a chain of its own (Anvil), whose clock runs a whole number of weeks after "
             "history. Five users: a fund, rich and patient; a market maker who quotes both sides; a prudent seller "
             "of calls who owns the ETH; a seller of puts who stakes all that margin allows; and a bidder with idle "
             "cash. Every trade moves a package between two accounts by opposite amounts, and both are checked at "

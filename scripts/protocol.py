@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from eth_abi.abi import encode
 from eth_account.messages import SignableMessage, encode_typed_data
 
+from python_model import fees, interest
 from python_model.methodology import Methodology
 from python_model.portfolio import Kind, Mode, Position
 from scripts import chain, normal_table
@@ -21,8 +23,13 @@ QUOTE, WETH = 0, 1
 # Name of the container of each contract of `Protocol`.
 CONTAINERS = {
     "clearing_house": "ClearingHouse",
+    "collaterals": "Collaterals",
     "exchange": "Exchange",
     "liquidation": "Liquidation",
+    "settlement": "Settlement",
+    "money_market": "MoneyMarket",
+    "interest_rates": "InterestRates",
+    "lens": "Lens",
     "engine": "MarginEngine",
     "report": "MarginReport",
     "methodology": "Methodology",
@@ -32,25 +39,41 @@ CONTAINERS = {
     "weth": "Token",
 }
 # How often `deploy_tokens` and `deploy` announce a transaction.
-TOKEN_STEPS, STEPS = 2, 11
-# The empty signature: the package was approved on chain, or the caller acts for both sides.
+TOKEN_STEPS, STEPS = 2, 19
+# Of an order approved on chain, or whose signer is the caller.
 NO_SIGNATURE = b""
 FOR_EVER = 2**64
+ANY_FEE = 2**256 - 1
+# Scopes of operators.
+SCOPE_TRADE, SCOPE_FUNDS, SCOPE_ALL = 1, 2, 3
 
 DISCOUNT, MINIMUM_SLICE = 0.05, 0.10
+# 1% to 5% a year while up to four fifths of all cash are owed, then steeply to 80%; a tenth for the reserve.
+INTEREST = interest.Terms(base=0.01, slope=0.04, steep=0.75, kink=0.8, reserve_share=0.1)
 WETH_HAIRCUT_INITIAL, WETH_HAIRCUT_MAINTENANCE = 0.02, 0.01
+NOBODY = "0x" + "00" * 20
+# `ICollaterals.Sources` of a token that is worth its underlying.
+NO_SOURCES = (NOBODY, bytes(4), 0, 0, NOBODY)
 
-LEG_FIELDS = ("underlying", "expiry", "strike", "kind", "size", "price")
+LEG_FIELDS = ("underlying", "expiry", "strike", "kind", "ratio", "price")
 TYPES = {
-    "Trade": [
-        {"name": "taker", "type": "uint256"},
-        {"name": "maker", "type": "uint256"},
+    "Order": [
+        {"name": "account", "type": "uint256"},
         {"name": "legs", "type": "Leg[]"},
+        {"name": "lots", "type": "uint256"},
+        {"name": "maxFee", "type": "uint256"},
+        {"name": "counterparty", "type": "uint256"},
         {"name": "nonce", "type": "uint256"},
         {"name": "deadline", "type": "uint256"},
     ],
-    "Leg": [{"name": name, "type": "int256" if name == "size" else "uint256"} for name in LEG_FIELDS],
+    "Leg": [{"name": name, "type": "int256" if name == "ratio" else "uint256"} for name in LEG_FIELDS],
 }
+# ABI of `IExchange.Order` and `IExchange.Submission`.
+ORDER_ABI = "(uint256,(uint256,uint256,uint256,uint256,int256,uint256)[],uint256,uint256,uint256,uint256,uint256)"
+SUBMISSION_ABI = f"({ORDER_ABI},address,bytes,{ORDER_ABI},address,bytes,uint256)"
+
+# `IExchange.Leg`, in the order of LEG_FIELDS.
+Leg = tuple[int, ...]
 
 
 class DeploymentError(ValueError):
@@ -62,8 +85,13 @@ class Protocol:
     """The contracts, as ape instances, and the ids of underlyings."""
 
     clearing_house: Any
+    collaterals: Any
     exchange: Any
     liquidation: Any
+    settlement: Any
+    money_market: Any
+    interest_rates: Any
+    lens: Any
     engine: Any
     report: Any
     methodology: Any
@@ -77,6 +105,37 @@ class Protocol:
     def contracts(self) -> dict[str, Any]:
         """Contract instances by name."""
         return {key: value for key, value in vars(self).items() if key != "names"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """`IExchange.Order`: what an account gives and takes for each of so many lots.
+
+    Ratios at 1e-6 units, strikes at 1e-6 and prices at 1e-9 USD, `max_fee` for a lot at 1e-18 USD, `deadline` in
+    seconds since 1970.
+    """
+
+    account: int
+    legs: tuple[Leg, ...]
+    lots: int = 1
+    max_fee: int = ANY_FEE
+    counterparty: int = 0
+    nonce: int = 0
+    deadline: int = FOR_EVER
+
+    @property
+    def row(self) -> tuple[Any, ...]:
+        """As the ABI wants it."""
+        return self.account, list(self.legs), self.lots, self.max_fee, self.counterparty, self.nonce, self.deadline
+
+
+@dataclass(frozen=True)
+class Consent:
+    """An order, who consents to it, and how: without a signature it was approved on chain, or the signer calls."""
+
+    order: Order
+    signer: str
+    signature: bytes = NO_SIGNATURE
 
 
 @dataclass(frozen=True)
@@ -138,25 +197,47 @@ def deploy(
     data = create(contracts.Methodology, *chain.methodology_arguments(methodology, names))
     engine = create(contracts.MarginEngine, market_data, data, kernel)
     report = create(contracts.MarginReport, engine, market_data, data, kernel)
-    house = create(contracts.ClearingHouse, tokens.quote, chain.scaled(tokens.quote_cap, tokens.quote.decimals()))
+    house = create(contracts.ClearingHouse)
+    quote_cap = chain.scaled(tokens.quote_cap, tokens.quote.decimals())
+    collaterals = create(contracts.Collaterals, house, tokens.quote, quote_cap)
     exchange = create(contracts.Exchange, house)
     liquidation = create(contracts.Liquidation, house, chain.wad(DISCOUNT), chain.wad(MINIMUM_SLICE))
+    settlement = create(contracts.Settlement, house)
+    money_market = create(contracts.MoneyMarket, house)
+    rates = create(contracts.InterestRates, *(chain.wad(rate) for rate in astuple(INTEREST)))
+    lens = create(contracts.Lens, house)
     announce("ClearingHouse.set_contracts")
-    house.set_contracts(report, exchange, liquidation, sender=sender)
-    announce("ClearingHouse.list_collateral")
-    house.list_collateral(
-        tokens.weth,
-        names["ETH"],
-        "0x" + "00" * 20,
-        chain.wad(WETH_HAIRCUT_INITIAL),
-        chain.wad(WETH_HAIRCUT_MAINTENANCE),
-        chain.scaled(tokens.weth_cap, tokens.weth.decimals()),
+    house.set_contracts(report, exchange, liquidation, settlement, collaterals, money_market, sender=sender)
+    announce("MoneyMarket.set_interest_rates")
+    money_market.set_interest_rates(rates, sender=sender)
+    announce("ClearingHouse.create_account")
+    fee_account = int(
+        house.create_account(chain.MODES[Mode.PORTFOLIO], sender=sender).events.filter(house.AccountCreated)[0].account
+    )
+    announce("Exchange.set_fees")
+    exchange.set_fees(fee_schedule(fees.HOUSE, fee_account), sender=sender)
+    announce("Collaterals.list_collateral")
+    collaterals.list_collateral(
+        (
+            tokens.weth,
+            names["ETH"],
+            chain.wad(WETH_HAIRCUT_INITIAL),
+            chain.wad(WETH_HAIRCUT_MAINTENANCE),
+            chain.scaled(tokens.weth_cap, tokens.weth.decimals()),
+            0,
+            NO_SOURCES,
+        ),
         sender=sender,
     )
     return Protocol(
         clearing_house=house,
+        collaterals=collaterals,
         exchange=exchange,
         liquidation=liquidation,
+        settlement=settlement,
+        money_market=money_market,
+        interest_rates=rates,
+        lens=lens,
         engine=engine,
         report=report,
         methodology=data,
@@ -166,6 +247,11 @@ def deploy(
         weth=tokens.weth,
         names=names,
     )
+
+
+def fee_schedule(schedule: fees.Fees, account: int) -> tuple[int, ...]:
+    """`IExchange.FeeSchedule`."""
+    return chain.wad(schedule.maker), chain.wad(schedule.taker), chain.wad(schedule.premium_cap), account
 
 
 def load(path: str | Path, contracts: Any) -> Protocol:
@@ -229,13 +315,13 @@ def fund(protocol: Protocol, owner: Any, account: int, usd: float = 0.0, ether: 
 
 def legs(
     protocol: Protocol, positions: Sequence[Position], prices: Sequence[float], clock: chain.Clock
-) -> list[tuple[int, ...]]:
-    """`IClearingHouse.Leg` of a package, in the order that the exchange wants.
+) -> tuple[Leg, ...]:
+    """`IExchange.Leg` of a package, in the order that the exchange wants, for a lot of the whole.
 
     Parameters
     ----------
     positions : sequence of Position
-        What the taker receives.
+        What the account of the order receives.
     prices : sequence of float
         USD for one unit: premium of an option, entry of a future or a perpetual.
     clock : chain.Clock
@@ -251,13 +337,17 @@ def legs(
         )
         for p, price in zip(positions, prices, strict=True)
     ]
-    return sorted(rows)
+    return tuple(sorted(rows))
 
 
-def trade_message(
-    protocol: Protocol, taker: int, maker: int, package: Sequence[tuple[int, ...]], nonce: int, deadline: int
-) -> SignableMessage:
-    """The EIP-712 message that the maker's owner signs."""
+def opposite(package: Sequence[Leg]) -> tuple[Leg, ...]:
+    """The same package from the other side."""
+    return tuple((*leg[:4], -leg[4], leg[5]) for leg in package)
+
+
+def order_message(protocol: Protocol, order: Order) -> SignableMessage:
+    """The EIP-712 message that an order's side signs."""
+    account, package, lots, max_fee, counterparty, nonce, deadline = order.row
     return encode_typed_data(
         domain_data={
             "name": "Ballast",
@@ -267,9 +357,11 @@ def trade_message(
         },
         message_types=TYPES,
         message_data={
-            "taker": taker,
-            "maker": maker,
+            "account": account,
             "legs": [dict(zip(LEG_FIELDS, leg, strict=True)) for leg in package],
+            "lots": lots,
+            "maxFee": max_fee,
+            "counterparty": counterparty,
             "nonce": nonce,
             "deadline": deadline,
         },
@@ -281,17 +373,40 @@ def signature(signer: Any, message: SignableMessage) -> bytes:
     return bytes(signer.sign_message(message).encode_rsv())
 
 
+def signed(protocol: Protocol, signer: Any, order: Order) -> Consent:
+    """An order with the signature of an ape account."""
+    return Consent(order, signer.address, signature(signer, order_message(protocol, order)))
+
+
+def submission(maker: Consent, taker: Consent, lots: int = 1) -> bytes:
+    """What `ClearingHouse.trade` takes: both orders with their consents, and how many lots to fill."""
+    row = (
+        maker.order.row,
+        maker.signer,
+        maker.signature,
+        taker.order.row,
+        taker.signer,
+        taker.signature,
+        lots,
+    )
+    return encode([SUBMISSION_ABI], [row])
+
+
 def trade(
     protocol: Protocol,
     taker: tuple[Any, int],
     maker: tuple[Any, int],
-    package: Sequence[tuple[int, ...]],
+    package: Sequence[Leg],
     nonce: int,
     deadline: int = FOR_EVER,
 ) -> Any:
-    """Trade a package: the maker's owner signs, the taker's sends. Both are pairs of ape account and account id."""
-    signed = signature(maker[0], trade_message(protocol, taker[1], maker[1], package, nonce, deadline))
-    return protocol.clearing_house.trade(taker[1], maker[1], package, nonce, deadline, signed, sender=taker[0])
+    """Trade a package that the taker receives: the maker's owner signs, the taker's sends.
+
+    Both are pairs of ape account and account id.
+    """
+    order = Order(maker[1], opposite(package), counterparty=taker[1], nonce=nonce, deadline=deadline)
+    call = Consent(Order(taker[1], tuple(package)), taker[0].address)
+    return protocol.clearing_house.trade(submission(signed(protocol, maker[0], order), call), sender=taker[0])
 
 
 def is_linear(position: Position) -> bool:

@@ -1,6 +1,6 @@
 """What the demo is made of: a protocol on a chain whose clock follows history, its users, and what they do.
 
-Times are those of the snapshots, seconds since 1970; the chain lives a whole number of days later. Money is in USD.
+Times are those of the snapshots, seconds since 1970; the chain lives a whole number of weeks later. Money is in USD.
 Every figure of a contract is put beside the float model's.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from python_model import margin, scenarios
+from python_model import fees, listing, margin, scenarios
 from python_model.exposure import mark
 from python_model.methodology import Methodology
 from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position
@@ -18,7 +18,6 @@ from scripts import chain, protocol
 from scripts.market_path import Path
 from scripts.protocol import Protocol
 
-DAY = 86_400
 # Doubles err by 1.1e-16 an operation; a figure takes fewer than a thousand on numbers of the size of the gross book.
 NOISE = 1e-12
 # Fixed point: 1e-18 a truncating division.
@@ -154,8 +153,9 @@ def set_stage(contracts: Any, sender: Any, methodology: Methodology, path: Path)
     deployed = protocol.deploy(contracts, sender, methodology, names, tokens)
     sender.provider.make_request("anvil_setBlockTimestampInterval", [1])
     head = sender.provider.get_block("latest").timestamp
-    # Whole days, so that the time of day stays what it was.
-    clock = chain.Clock(-((start - head - 1) // DAY) * DAY)
+    # Whole weeks, so that time of day and calendar stay what they were: what was listed then is listed.
+    times = {e.expiry for u in path.anchors[0].underlyings.values() for e in u.expiries}
+    clock = chain.Clock(listing.shift(start, times, head))
     stage = Stage(deployed, methodology, path, clock, sender, path.anchors[0])
     stage.publish(start)
     return stage
@@ -298,30 +298,57 @@ def provide(stage: Stage, actor: Actor, kind: int, amount: float) -> int:
     return units
 
 
-def quote(stage: Stage, taker: Actor, maker: Actor, positions: Sequence[Position]) -> tuple[Any, ...]:
-    """A maker's signed quote of a package at the marks: legs, nonce, deadline and EIP-712 signature.
+def quote(stage: Stage, taker: Actor, maker: Actor, positions: Sequence[Position]) -> bytes:
+    """A maker's signed quote of a package at the marks, with the order of the taker who takes it by calling.
 
     `positions` are what the taker receives.
     """
     package = protocol.legs(stage.protocol, positions, marks(positions, stage.market), stage.clock)
     stage.nonce += 1
-    deadline = stage.clock.chain(stage.time) + chain.HEARTBEAT_SECONDS
-    message = protocol.trade_message(stage.protocol, taker.account, maker.account, package, stage.nonce, deadline)
-    return package, stage.nonce, deadline, protocol.signature(maker.owner, message)
+    quoted = protocol.Order(
+        maker.account,
+        protocol.opposite(package),
+        max_fee=most(fee(stage, positions, fees.HOUSE.maker)),
+        counterparty=taker.account,
+        nonce=stage.nonce,
+        deadline=stage.clock.chain(stage.time) + chain.HEARTBEAT_SECONDS,
+    )
+    taken = protocol.Order(taker.account, package, max_fee=most(fee(stage, positions, fees.HOUSE.taker)))
+    return protocol.submission(
+        protocol.signed(stage.protocol, maker.owner, quoted), protocol.Consent(taken, taker.owner.address)
+    )
+
+
+def fee(stage: Stage, positions: Sequence[Position], rate: float) -> float:
+    """What a side pays for a package at the marks by the model, USD."""
+    return sum(
+        fees.fee(p, price, stage.market.underlyings[p.underlying].spot, rate, fees.HOUSE.premium_cap)
+        for p, price in zip(positions, marks(positions, stage.market), strict=True)
+    )
+
+
+def collected(stage: Stage) -> float:
+    """All fees so far, USD."""
+    receiver = stage.protocol.exchange.fee_schedule().account
+    return chain.as_float(stage.protocol.clearing_house.cash(receiver))
+
+
+def most(usd: float) -> int:
+    """A fee as the limit of an order, 1e-18 USD: up to the next cent, as it is rounded up on the chain."""
+    return (int(usd * 100) + 1) * 10**16
 
 
 def enter(stage: Stage, taker: Actor, maker: Actor, positions: Sequence[Position]) -> None:
-    """Enter a trade at the marks into the model's own books."""
+    """Enter a trade at the marks into the model's own books, and its fees."""
     value = sum(p.size * price for p, price in zip(positions, marks(positions, stage.market), strict=True))
-    stage.ledger[taker.name] -= value
-    stage.ledger[maker.name] += value
+    stage.ledger[taker.name] -= value + fee(stage, positions, fees.HOUSE.taker)
+    stage.ledger[maker.name] += value - fee(stage, positions, fees.HOUSE.maker)
 
 
 def trade(stage: Stage, taker: Actor, maker: Actor, positions: Sequence[Position]) -> Any:
     """Trade a package: the maker signs, the taker sends."""
     house = stage.protocol.clearing_house
-    terms = quote(stage, taker, maker, positions)
-    receipt = house.trade(taker.account, maker.account, *terms, sender=taker.owner)
+    receipt = house.trade(quote(stage, taker, maker, positions), sender=taker.owner)
     books = " and ".join(str(len(house.book(actor.account))) for actor in (taker, maker))
     words = f"{len(positions)} legs" if len(positions) > 1 else "1 leg"
     enter(stage, taker, maker, positions)
@@ -333,13 +360,13 @@ def deposit_trade_withdraw(
 ) -> Any:
     """Deposit WETH, trade a package and withdraw USDC in one batch, checked once."""
     p = stage.protocol
-    nothing: tuple[Any, ...] = ([], 0, 0, protocol.NO_SIGNATURE)
+    order = quote(stage, taker, maker, positions)
     units = provide(stage, taker, protocol.WETH, ether)
     paid = chain.scaled(usd, p.quote.decimals())
     actions = [
-        (DEPOSIT, taker.account, 0, protocol.WETH, units, NOBODY, *nothing),
-        (TRADE, taker.account, maker.account, 0, 0, NOBODY, *quote(stage, taker, maker, positions)),
-        (WITHDRAW, taker.account, 0, protocol.QUOTE, paid, taker.owner.address, *nothing),
+        (DEPOSIT, taker.account, 0, protocol.WETH, units, NOBODY, b""),
+        (TRADE, 0, 0, 0, 0, NOBODY, order),
+        (WITHDRAW, taker.account, 0, protocol.QUOTE, paid, taker.owner.address, b""),
     ]
     receipt = p.clearing_house.execute(actions, sender=taker.owner)
     enter(stage, taker, maker, positions)

@@ -33,7 +33,7 @@ def call(target: address, payload: Bytes[MAX_PAYLOAD]):
 
 @external
 @view
-def isValidSignature(digest: bytes32, signature: Bytes[65]) -> bytes4:
+def isValidSignature(digest: bytes32, signature: Bytes[512]) -> bytes4:
     """@notice The magic value for a marked digest, whatever the signature."""
     if self._signed[digest]:
         return MAGIC

@@ -10,11 +10,14 @@ from contracts.interfaces import IClearingHouse
 ISOLATED: constant(uint256) = 0
 CROSS: constant(uint256) = 1
 PORTFOLIO: constant(uint256) = 2
+# What an operator may do.
+TRADE: constant(uint256) = 1
+FUNDS: constant(uint256) = 2
 
 account_count: public(uint256)
 owner_of: public(HashMap[uint256, address])
 mode_of: public(HashMap[uint256, uint256])
-operator_expiry: public(HashMap[uint256, HashMap[address, uint256]])
+operators: public(HashMap[uint256, HashMap[address, IClearingHouse.Operator]])
 
 
 @external
@@ -32,13 +35,14 @@ def create_account(mode: uint256) -> uint256:
 
 
 @external
-def set_operator(account: uint256, operator: address, expiry: uint256):
+def set_operator(account: uint256, operator: address, expiry: uint256, scope: uint256):
     """
     @custom:see IClearingHouse
     """
     self._require_owner(account)
-    self.operator_expiry[account][operator] = expiry
-    log IClearingHouse.OperatorSet(account=account, operator=operator, expiry=expiry)
+    assert scope <= TRADE | FUNDS, "accounts: scope"
+    self.operators[account][operator] = IClearingHouse.Operator(expiry=expiry, scope=scope)
+    log IClearingHouse.OperatorSet(account=account, operator=operator, expiry=expiry, scope=scope)
 
 
 @internal
@@ -54,11 +58,11 @@ def _set_mode(account: uint256, mode: uint256):
 
 @external
 @view
-def controls(account: uint256, caller: address) -> bool:
+def controls(account: uint256, caller: address, scope: uint256) -> bool:
     """
     @custom:see IClearingHouse
     """
-    return self._controls(account, caller)
+    return self._controls(account, caller, scope)
 
 
 @internal
@@ -72,17 +76,29 @@ def _require_owner(account: uint256):
 
 @internal
 @view
-def _controls(account: uint256, caller: address) -> bool:
+def _controls(account: uint256, caller: address, scope: uint256) -> bool:
     """
-    @return Whether the caller is the owner or an operator whose time is not up.
+    @return Whether the caller is the owner, or an operator of that scope whose time is not up.
     """
-    return self.owner_of[account] == caller or block.timestamp < self.operator_expiry[account][caller]
+    if self.owner_of[account] == caller:
+        return True
+    key: IClearingHouse.Operator = self.operators[account][caller]
+    return block.timestamp < key.expiry and key.scope & scope != 0
 
 
 @internal
 @view
 def _require_control(account: uint256):
     """
-    @notice Only the owner and operators pass.
+    @notice Only the owner and operators of its funds pass.
     """
-    assert self._controls(account, msg.sender), "accounts: not authorised"
+    self._require_scope(account, msg.sender, FUNDS)
+
+
+@internal
+@view
+def _require_scope(account: uint256, caller: address, scope: uint256):
+    """
+    @notice Only the owner and operators of that scope pass.
+    """
+    assert self._controls(account, caller, scope), "accounts: not authorised"

@@ -67,7 +67,7 @@ struct Book:
     liquidity: int256
     confidence: int256
     option_value: int256
-    linear_value: int256  # size * mark of futures and perpetuals
+    linear_value: int256  # size * mark of futures and perpetuals, these net of funding
     notional: int256  # |q| (F + K) max(D, 1) of options
     capped_maintenance: int256  # stand-alone requirements, capped by what can be lost (M-14)
     capped_initial: int256
@@ -294,7 +294,6 @@ def _next_underlying(
     # Prices at 1e-9 and fractions at 1e-12, both to 1e-18.
     spot: int256 = convert(words[0] >> 184, int256) * 10**9
     assert spot != 0, "engine: no market data"
-    perp_mark: int256 = convert((words[0] >> 112) & (2**72 - 1), int256) * 10**9
     scan_range: int256 = p.scan_range
     if scan_range == 0:
         scan_range = convert((words[0] >> 32) & (2**40 - 1), int256) * 10**6
@@ -319,8 +318,13 @@ def _next_underlying(
     # times a fraction or a number of seconds below 2**237. A gamma times both forwards over spot is below 2**241.
 
     # What moves by the fraction of spot: its mark value is all there is to know. Bucket 0 is delivery (M-9).
-    linear: int256 = unsafe_div(unsafe_mul(perps, perp_mark), 10**6)
-    share.linear_value = linear
+    linear: int256 = 0
+    if perps != 0:
+        perp_mark: int256 = convert((words[0] >> 112) & (2**72 - 1), int256) * 10**9
+        # A multiple of 1e6 below 2**97, as prices are: no division leaves anything. It lowers equity, not risk.
+        paid: int256 = staticcall IMarketData(market_data).funding(u)
+        linear = unsafe_div(unsafe_mul(perps, perp_mark), 10**6)
+        share.linear_value = unsafe_div(unsafe_mul(perps, unsafe_sub(perp_mark, paid)), 10**6)
     for h: IMarginEngine.Holding in holdings:
         if h.underlying == u and h.amount != 0:
             linear = unsafe_add(linear, convert(h.amount * h.price // 10**18, int256))

@@ -26,6 +26,9 @@ WAD: constant(int256) = 10**18
 
 _books: HashMap[uint256, DynArray[uint256, MAX_LEGS]]
 cost: public(HashMap[uint256, int256])
+# By underlying: the long sizes of all instruments and accounts, 1e-6 units.
+open_interest: public(HashMap[uint256, int256])
+open_interest_cap: public(HashMap[uint256, int256])
 
 
 @external
@@ -47,14 +50,33 @@ def _add(account: uint256, package: DynArray[uint256, MAX_LEGS], cost: int256) -
     @return Profit to be added to the account's cash: all of it once the book holds no future or perpetual, else 0.
     """
     old: DynArray[uint256, MAX_LEGS] = self._books[account]
-    new: DynArray[uint256, MAX_LEGS] = self._merge(old, package)
-    kept: uint256 = min(len(old), len(new))
-    for i: uint256 in range(kept, bound=MAX_LEGS):
-        if new[i] != old[i]:
+    new: DynArray[uint256, MAX_LEGS] = []
+    longer: DynArray[int256, MAX_LEGS] = []
+    new, longer = self._merge(old, package)
+    for i: uint256 in range(len(package), bound=MAX_LEGS):
+        if longer[i] != 0:
+            self.open_interest[position.underlying(package[i])] += longer[i]
+    return self._replace(account, old, new, cost)
+
+
+@internal
+def _replace(
+    account: uint256, old: DynArray[uint256, MAX_LEGS], new: DynArray[uint256, MAX_LEGS], cost: int256
+) -> int256:
+    """
+    @notice Writes the words of a book that change, and the cost.
+    @param account The account.
+    @param old Its book.
+    @param new What the book shall be, ascending.
+    @param cost What futures and perpetuals cost more than before; may be negative.
+    @return Profit to be added to the account's cash: all of it once the book holds no future or perpetual, else 0.
+    """
+    for i: uint256 in range(len(new), bound=MAX_LEGS):
+        if i >= len(old):
+            self._books[account].append(new[i])
+        elif new[i] != old[i]:
             self._books[account][i] = new[i]
-    for i: uint256 in range(kept, len(new), bound=MAX_LEGS):
-        self._books[account].append(new[i])
-    for i: uint256 in range(kept, len(old), bound=MAX_LEGS):
+    for _: uint256 in range(min(len(new), len(old)), len(old), bound=MAX_LEGS):
         self._books[account].pop()
 
     total: int256 = self.cost[account] + cost
@@ -69,65 +91,103 @@ def _add(account: uint256, package: DynArray[uint256, MAX_LEGS], cost: int256) -
 
 @internal
 @view
-def _require_no_growth(receiver: uint256, giver: uint256, word: uint256):
+def _require_closing(receiver: uint256, giver: uint256, word: uint256):
     """
-    @notice An instrument that nobody may open can be closed or handed on: what two accounts hold of it, long and short
-            added, may not grow. Asked leg by leg, so that nothing else in the package can make up for it.
+    @notice An instrument that nobody may open can be closed or handed on: all of the leg must close a position of one of its
+            sides. Asked leg by leg, so that nothing else in the package can make up for it.
     @param receiver Gets the word's size.
     @param giver Gives it.
     @param word The leg, before it moves.
     """
     size: int256 = position.size(word)
-    a: int256 = self._size(receiver, word)
-    b: int256 = self._size(giver, word)
-    assert abs(a + size) + abs(b - size) <= abs(a) + abs(b), "exchange: strike"
+    assert self._closes(receiver, word, size) or self._closes(giver, word, -size), "exchange: not listed"
 
 
 @internal
 @view
-def _size(account: uint256, word: uint256) -> int256:
+def _closes(account: uint256, word: uint256, change: int256) -> bool:
     """
-    @return What an account holds of a word's instrument; 0 for nothing.
+    @return Whether a change of a word's instrument makes the account's position smaller, or ends it.
     """
-    book: DynArray[uint256, MAX_LEGS] = self._books[account]
-    for held: uint256 in book:
+    for held: uint256 in self._books[account]:
         if position.instrument(held) == position.instrument(word):
-            return position.size(held)
-    return 0
+            size: int256 = position.size(held)
+            # Sizes have 64 bits.
+            return unsafe_mul(size, change) < 0 and unsafe_mul(size, unsafe_add(size, change)) >= 0
+    return False
+
+
+@internal
+@view
+def _open_interests(package: DynArray[uint256, MAX_LEGS]) -> DynArray[int256, MAX_LEGS]:
+    """
+    @return What is open in the underlying of each word.
+    """
+    interests: DynArray[int256, MAX_LEGS] = []
+    for word: uint256 in package:
+        interests.append(self.open_interest[position.underlying(word)])
+    return interests
+
+
+@internal
+@view
+def _require_caps(package: DynArray[uint256, MAX_LEGS], before: DynArray[int256, MAX_LEGS]):
+    """
+    @notice What is open in an underlying beyond its cap may only shrink.
+    @param package What was traded.
+    @param before What was open in the underlying of each word.
+    """
+    for i: uint256 in range(len(package), bound=MAX_LEGS):
+        underlying: uint256 = position.underlying(package[i])
+        cap: int256 = self.open_interest_cap[underlying]
+        now: int256 = self.open_interest[underlying]
+        assert cap == 0 or now <= cap or now <= before[i], "positions: open interest"
 
 
 @internal
 @pure
 def _merge(
     book: DynArray[uint256, MAX_LEGS], package: DynArray[uint256, MAX_LEGS]
-) -> DynArray[uint256, MAX_LEGS]:
+) -> (DynArray[uint256, MAX_LEGS], DynArray[int256, MAX_LEGS]):
     """
     @notice The union of two ascending lists of words, sizes of the same instrument added, zero sizes left out.
+    @return The union; and for each word of the package, how much longer the book is in it, shorts counting as nothing.
     """
     merged: DynArray[uint256, MAX_LEGS] = []
+    longer: DynArray[int256, MAX_LEGS] = []
     i: uint256 = 0
+    j: uint256 = 0
     last: uint256 = 0
-    for word: uint256 in package:
+    for _: uint256 in range(2 * MAX_LEGS):
+        if i == len(book) and j == len(package):
+            break
+        # Behind the end of a list stands what is greater than every word.
+        held: uint256 = max_value(uint256)
+        added: uint256 = max_value(uint256)
+        if i < len(book):
+            held = book[i]
+        if j < len(package):
+            added = package[j]
+        word: uint256 = min(held, added)
         instrument: uint256 = position.instrument(word)
         assert instrument > last, "positions: order"
         last = instrument
-        for _: uint256 in range(MAX_LEGS):
-            if i == len(book) or position.instrument(book[i]) >= instrument:
-                break
-            assert len(merged) < MAX_LEGS, "positions: too many legs"
-            merged.append(book[i])
+        if position.instrument(held) == position.instrument(added):
+            size: int256 = position.size(held) + position.size(added)
             i += 1
-        size: int256 = position.size(word)
-        if i < len(book) and position.instrument(book[i]) == instrument:
-            size += position.size(book[i])
+            j += 1
+            longer.append(max(size, 0) - max(position.size(held), 0))
+            if size == 0:
+                continue
+            word = self._resize(word, size)
+        elif held < added:
             i += 1
-        if size != 0:
-            assert len(merged) < MAX_LEGS, "positions: too many legs"
-            merged.append(self._resize(word, size))
-    for j: uint256 in range(i, len(book), bound=MAX_LEGS):
+        else:
+            longer.append(max(position.size(added), 0))
+            j += 1
         assert len(merged) < MAX_LEGS, "positions: too many legs"
-        merged.append(book[j])
-    return merged
+        merged.append(word)
+    return merged, longer
 
 
 @internal

@@ -16,12 +16,14 @@ from contracts.libraries import fixed_point
 from contracts.modules import accounts
 from contracts.modules import authority
 from contracts.modules import custody
+from contracts.modules import ledger
 from contracts.modules import positions
 from contracts.modules import solvency
 
 uses: accounts
 uses: authority
 uses: custody
+uses: ledger
 uses: positions
 uses: solvency
 
@@ -40,6 +42,8 @@ def _sell(account: uint256, bidder: uint256, wanted: uint256, rule: address) -> 
     assert authority.paused & authority.LIQUIDATION == 0, "liquidation: paused"
     assert accounts.owner_of[account] != accounts.owner_of[bidder], "liquidation: own account"
 
+    # Its interest first, or the bidder would get what came since its last act.
+    ledger._change(account, 0)
     before: IMarginEngine.Assessment = solvency._figures(account)
     health: int256 = before.equity_maintenance - before.maintenance
     assert self._is_unhealthy(before), "liquidation: healthy"
@@ -56,8 +60,8 @@ def _sell(account: uint256, bidder: uint256, wanted: uint256, rule: address) -> 
     # Up, for the account.
     price: int256 = fixed_point.mul_up(max(slice_value, 0), convert(WAD - discount, int256))
     assert health <= after.equity_maintenance + price - after.maintenance, "liquidation: worse"
-    custody._cash[account] += price
-    custody._cash[bidder] -= price
+    ledger._change(account, price)
+    ledger._change(bidder, -price)
 
     solvency._require_admissible(bidder)
     after = solvency._figures(bidder)
@@ -88,7 +92,7 @@ def _take(account: uint256, bidder: uint256, fraction: int256):
             a leg of which nothing would move is taken whole.
     """
     cost: int256 = positions.cost[account] * fraction // convert(WAD, int256)
-    cash: int256 = custody._cash[account] * fraction // convert(WAD, int256)
+    cash: int256 = ledger._change(account, 0) * fraction // convert(WAD, int256)
     kinds: DynArray[uint256, custody.MAX_COLLATERALS] = custody._kinds(account)
     for kind: uint256 in kinds:
         amount: uint256 = custody._balances[account][kind] * convert(fraction, uint256) // WAD
@@ -96,5 +100,5 @@ def _take(account: uint256, bidder: uint256, fraction: int256):
         custody._credit(bidder, kind, amount)
 
     package: DynArray[uint256, positions.MAX_LEGS] = positions._slice(positions._books[account], fraction)
-    custody._cash[account] += positions._add(account, positions._negate(package), -cost) - cash
-    custody._cash[bidder] += positions._add(bidder, package, cost) + cash
+    ledger._change(account, positions._add(account, positions._negate(package), -cost) - cash)
+    ledger._change(bidder, positions._add(bidder, package, cost) + cash)

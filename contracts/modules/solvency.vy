@@ -10,16 +10,19 @@
 """
 
 from contracts.interfaces import IClearingHouse
+from contracts.interfaces import ICollaterals
 from contracts.interfaces import IMarginEngine
 from contracts.interfaces import IMarginReport
 from contracts.modules import accounts
 from contracts.modules import authority
 from contracts.modules import custody
+from contracts.modules import ledger
 from contracts.modules import positions
 
 uses: accounts
 uses: authority
 uses: custody
+uses: ledger
 uses: positions
 
 MAX_TOUCHED: constant(uint256) = 32
@@ -36,6 +39,8 @@ market_data: public(address)
 _touched: transient(DynArray[uint256, MAX_TOUCHED])
 _state: transient(HashMap[uint256, uint256])
 _before: transient(HashMap[uint256, IMarginEngine.Account])
+# What an account has paid for trades in this call.
+_fees: transient(HashMap[uint256, int256])
 
 
 @external
@@ -75,9 +80,22 @@ def _touch(account: uint256, level: uint256):
     """
     if self._state[account] == 0:
         self._touched.append(account)
+        # With its interest, which is no gain of this call.
+        ledger._change(account, 0)
         self._before[account] = self._load(account)
     if level > self._state[account]:
         self._state[account] = level
+
+
+@internal
+def _charge(account: uint256, fee: int256, receiver: uint256):
+    """
+    @notice Moves a fee from an account that was touched to another, exactly (INV-12).
+    """
+    if fee != 0:
+        self._fees[account] += fee
+        ledger._change(account, -fee)
+        ledger._change(receiver, fee)
 
 
 @internal
@@ -90,6 +108,7 @@ def _settle():
         if self._state[account] >= DUE:
             self._require_sound(account, self._state[account] == PAID)
         self._state[account] = 0
+        self._fees[account] = 0
     self._touched = []
 
 
@@ -101,7 +120,7 @@ def _require_sound(account: uint256, paid: bool):
     """
     self._require_admissible(account)
     if authority.paused & authority.RISK == 0:
-        if len(positions._books[account]) == 0 and custody._cash[account] >= 0:
+        if len(positions._books[account]) == 0 and ledger._prudent(account) >= 0:
             return
         if self._has_initial(self._figures(account)):
             return
@@ -110,7 +129,7 @@ def _require_sound(account: uint256, paid: bool):
     after: IMarginEngine.Account = self._load(account)
     # Collateral that came in does not count: at a stale price it would pay for a trade at any price.
     after.holdings = before.holdings
-    assert staticcall IMarginReport(self.report).takes_no_risk(before, after), "solvency: margin"
+    assert staticcall IMarginReport(self.report).takes_no_risk(before, after, self._fees[account]), "solvency: margin"
 
 
 @internal
@@ -138,7 +157,7 @@ def _require_addition(account: uint256, collateral: uint256, health: int256):
     self._require_admissible(account)
     price: uint256 = 0
     fresh: bool = False
-    price, fresh = custody._price(collateral, self.market_data)
+    price, fresh = staticcall ICollaterals(custody.collaterals).price_of(collateral, self.market_data)
     assert price != 0, "custody: no market data"
     if len(positions._books[account]) == 0:
         return
@@ -184,7 +203,7 @@ def _load(account: uint256) -> IMarginEngine.Account:
     holdings, fresh, stale_value = custody._holdings(account, self.market_data)
     return IMarginEngine.Account(
         mode=accounts.mode_of[account],
-        cash=custody._cash[account],
+        cash=ledger._prudent(account),
         cost=positions.cost[account],
         holdings=holdings,
         legs=positions._books[account],
@@ -201,12 +220,13 @@ def _figures(account: uint256) -> IMarginEngine.Assessment:
     holdings: DynArray[IMarginEngine.Holding, custody.MAX_COLLATERALS] = []
     fresh: bool = True
     stale_value: int256 = 0
+    # Else it would read where the market data are.
     if custody._held[account] != 0:
         holdings, fresh, stale_value = custody._holdings(account, self.market_data)
     figures: IMarginEngine.Assessment = staticcall IMarginEngine(self.engine).assess(
         IMarginEngine.Account(
             mode=accounts.mode_of[account],
-            cash=custody._cash[account],
+            cash=ledger._prudent(account),
             cost=positions.cost[account],
             holdings=holdings,
             legs=positions._books[account],

@@ -100,7 +100,8 @@ def open_desk(deployment: chain.Deployment, ape_chain: Any) -> Callable[[Market]
     def run(market: Market) -> Desk:
         now = ape_chain.blocks.head.timestamp + 10
         ape_chain.pending_timestamp = now
-        return Desk(deployment, market, chain.publish(deployment, market, now), now)
+        clock = chain.publish(deployment, market, now)
+        return Desk(deployment, market, clock, clock.chain(market.as_of))
 
     return run
 
@@ -151,6 +152,7 @@ def exact_linear(account: Account, market: Market, clock: chain.Clock, preset: M
                 expiry, size = word >> 216 & 2**32 - 1, (word >> 80) % 2**64
                 size -= 2**64 if size >= 2**63 else 0
                 buckets[expiry] += Fraction(size * (forwards[expiry] if expiry else perp_mark * 10**9), 10**6)
+                equity = [e - (0 if expiry else Fraction(size * clock.funding[u], 10**6)) for e in equity]
         equity = [e + sum(buckets.values()) for e in equity]
         for h in holdings:
             if h[0] == u:

@@ -6,20 +6,12 @@ ones. The situations are fixed, so that what is noticed today is noticed tomorro
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from ape.contracts import ContractContainer
-from ethpm_types import Bytecode
 
 from python_model import methodology
 from python_model.portfolio import (
@@ -35,26 +27,15 @@ from python_model.portfolio import (
     Underlying,
 )
 from scripts import chain, normal_table
+from tests.differential import planting
 from tests.differential.comparison import Differences
+from tests.differential.planting import Defect, plant
 from tests.model import books
 from tests.model.books import NOW, future, option, perp
 
 pytestmark = [pytest.mark.differential, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parents[2]
-EVM_VERSION = yaml.safe_load((ROOT / "ape-config.yaml").read_text())["vyper"]["evm_version"]
 KERNEL, METHODOLOGY, ENGINE, REPORT = "PricingKernel", "Methodology", "MarginEngine", "MarginReport"
-
-
-@dataclass(frozen=True)
-class Defect:
-    """A text that occurs once in a source under contracts/, what to put in its place, and which contract to rebuild."""
-
-    name: str
-    source: str
-    text: str
-    planted: str
-    rebuilds: str
 
 
 BLACK, NORMAL, SVI_VOL = "libraries/black.vy", "libraries/normal.vy", "libraries/svi.vy"
@@ -203,39 +184,13 @@ PRESETS = {name: methodology.load(name) for name in sorted({preset for _, preset
 # --- building and comparing ------------------------------------------------------------------------------------------
 
 
-def plant(folder: Path, defect: Defect | None) -> Path:
-    """Copy the contracts into a folder, with the defect in them."""
-    shutil.copytree(ROOT / "contracts", folder / "contracts", ignore=shutil.ignore_patterns("mocks"))
-    if defect is not None:
-        path = folder / "contracts" / defect.source
-        source = path.read_text()
-        if source.count(defect.text) != 1:
-            raise LookupError(
-                f"{defect.name}: contracts/{defect.source} holds {defect.text!r} {source.count(defect.text)} times"
-                " instead of once; plant the defect where the code is now"
-            )
-        path.write_text(source.replace(defect.text, defect.planted))
-    return folder
-
-
-def build(folder: Path, defect: Defect | None, contract: str) -> str:
-    """The deployment bytecode of a contract whose sources hold the defect."""
-    plant(folder, defect)
-    command = [Path(sys.executable).parent / "vyper", f"contracts/{contract}.vy", "-f", "bytecode", "-p", folder]
-    run = subprocess.run([*command, "--evm-version", EVM_VERSION], cwd=folder, capture_output=True, text=True)
-    if run.returncode != 0:
-        raise RuntimeError(f"{defect.name if defect else contract} does not compile:\n{run.stderr}")
-    return run.stdout.strip()
-
-
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[str]]]:
     """Bytecode by defect, and of true contracts by name, each compiled in a process of its own."""
     jobs: dict[str, tuple[Defect | None, str]] = {contract: (None, contract) for contract in (KERNEL, REPORT)}
     jobs |= {defect.name: (defect, defect.rebuilds) for defect in DEFECTS}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {name: pool.submit(build, tmp_path_factory.mktemp("contracts"), *job) for name, job in jobs.items()}
-        pool.shutdown(cancel_futures=True)
+    with planting.building(tmp_path_factory.mktemp, jobs) as futures:
+        yield futures
 
 
 @dataclass(frozen=True)
@@ -248,11 +203,7 @@ class Bench:
 
     def deploy(self, contract: str, bytecode: dict[str, str], *arguments: Any) -> Any:
         """A contract, from other bytecode where that is given; the interface is that of the true one."""
-        container = getattr(self.contracts, contract)
-        if contract in bytecode:
-            changed = {"deployment_bytecode": Bytecode(bytecode=bytecode[contract])}
-            container = ContractContainer(container.contract_type.model_copy(update=changed))
-        return self.deployment.sender.deploy(container, *arguments)
+        return planting.deploy(self.contracts, self.deployment.sender, contract, bytecode, *arguments)
 
     def report(self, preset: str, bytecode: dict[str, str], table: tuple[int, ...]) -> Any:
         """A report of a preset, and what it reads, from the bytecode given and the true contracts for the rest."""

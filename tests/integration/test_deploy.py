@@ -28,7 +28,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 SEPOLIA, MAINNET = 11155111, 1
 PASSPHRASE = "correct horse battery staple"
-NAMES = ("clearing_house", "exchange", "liquidation", "engine", "report", "methodology", "kernel", "market_data")
+NAMES = (
+    *("clearing_house", "collaterals", "exchange", "liquidation"),
+    *("engine", "report", "methodology", "kernel", "market_data"),
+)
 
 # A user who has only the deployment file. The contracts are in the cache, as the deployment has just compiled them.
 USER = """
@@ -188,9 +191,9 @@ def test_every_address_has_code_and_came_from_its_transaction(file, addresses, n
 
 def test_the_contracts_know_each_other(addresses, node):
     house = addresses["clearing_house"]
-    for function in ("engine", "report", "exchange", "liquidation", "market_data"):
+    for function in ("engine", "report", "collaterals", "exchange", "liquidation", "market_data"):
         assert node.ask(house, function) == addresses[function], function
-    for contract in ("exchange", "liquidation"):
+    for contract in ("collaterals", "exchange", "liquidation"):
         assert node.ask(addresses[contract], "clearing_house") == house
     for contract in ("engine", "report"):
         assert node.ask(addresses[contract], "market_data") == addresses["market_data"]
@@ -224,7 +227,8 @@ def test_a_user_of_the_file_opens_an_account_and_deposits(run, user, network, pa
     assert done.returncode == 0, done.stdout + done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen == {
-        "account": 1,
+        # The first one receives the fees.
+        "account": 2,
         "owner": user.address,
         "cash": 1234_500000 * 10**12,
         "weth": 0,

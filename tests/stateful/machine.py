@@ -11,15 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from eth_utils import keccak
 from hypothesis import currently_in_test_context, note
 from hypothesis.stateful import RuleBasedStateMachine
 
-from python_model.portfolio import Underlying
+from python_model.portfolio import Mode, Underlying
 from scripts import chain, protocol
 from tests import tolerances
 from tests.differential.comparison import Differences
 from tests.stateful.mirror import (
+    COLLECTOR,
     MODE,
     NOBODY,
     PAID,
@@ -28,6 +28,7 @@ from tests.stateful.mirror import (
     USDC,
     WAD,
     WETH,
+    Account,
     Act,
     Consent,
     Instrument,
@@ -76,6 +77,8 @@ class Machine(RuleBasedStateMachine):
         self.names = world.protocol.names
         self.snapshot = None
         self.nonce = 0
+        # Of the call that is being made.
+        self.caller = NOBODY
         self.mirror = mirror(
             self.methodology, self.names, world.owner.address, world.guardian.address, chain.HEARTBEAT_SECONDS
         )
@@ -88,6 +91,7 @@ class Machine(RuleBasedStateMachine):
         self.snapshot = world.rpc.one("evm_snapshot")
         self.mirror.now = world.start
         self.mirror.caps = dict(CAP)
+        self.mirror.accounts[COLLECTOR] = Account(world.owner.address, Mode.PORTFOLIO)
         for address in [a.address for a in (world.owner, world.guardian, *world.users)]:
             for kind in (USDC, WETH):
                 (self.mirror.wallets[address, kind],) = world.view([self._balance(kind, address)], world.start)
@@ -108,6 +112,7 @@ class Machine(RuleBasedStateMachine):
         """
         self.mirror.now += 1
         now, act = self.mirror.now, Act(name, arguments)
+        self.caller = sender
         special = getattr(self, f"_call_{name}", None)
         one = special(*arguments) if special else call(self.house, name, *arguments)
         prediction = self.mirror.attempt(act, sender)
@@ -185,7 +190,9 @@ class Machine(RuleBasedStateMachine):
                 [
                     call(house, "account_count"),
                     call(house, "paused"),
-                    *(call(house, "collaterals", kind) for kind in (USDC, WETH)),
+                    *(call(house, "credited", kind) for kind in (USDC, WETH)),
+                    *(call(self.world.protocol.collaterals, "terms", kind) for kind in (USDC, WETH)),
+                    *(call(self.world.protocol.collaterals, "withdrawable", kind) for kind in (USDC, WETH)),
                     *(self._balance(kind, house.address) for kind in (USDC, WETH)),
                     *(self._balance(kind, address) for address, kind in mirror.wallets),
                     *(call(house, "portfolio", a) for a in accounts),
@@ -194,16 +201,20 @@ class Machine(RuleBasedStateMachine):
             )
         )
         assert (next(answers), next(answers)) == (len(accounts), mirror.paused)
+        credited = [next(answers) for _ in (USDC, WETH)]
+        assert credited == list(mirror.credited.values())
         terms = [next(answers) for _ in (USDC, WETH)]
-        assert [t.credited for t in terms] == list(mirror.credited.values())
         assert [t.cap for t in terms] == list(mirror.caps.values())
+        assert [t.withdrawal_limit for t in terms] == list(mirror.limits.values())
+        room = [limit - mirror.used(kind) if limit else 2**256 - 1 for kind, limit in mirror.limits.items()]
+        assert [next(answers) for _ in room] == room
         vault = [next(answers) for _ in (USDC, WETH)]
         assert vault == list(mirror.vault.values())
         assert [next(answers) for _ in mirror.wallets] == list(mirror.wallets.values())
         states = dict(zip(accounts, answers, strict=True))
         for account, state in states.items():
             self.same_state(account, state)
-        self.conserved(states, terms, vault)
+        self.conserved(states, credited, vault)
         figures = self.assess(assessed)
         self.same_margin({a: states[a] for a in figures}, figures)
         return figures
@@ -217,17 +228,17 @@ class Machine(RuleBasedStateMachine):
         assert got == (mine.mode, mine.cash, mine.cost, mine.legs, [mine.weth] if mine.weth else []), account
         assert [instrument(word) for word in state.legs] == sorted(legs)
 
-    def conserved(self, states: dict[int, Any], terms: Sequence[Any], vault: Sequence[int]) -> None:
+    def conserved(self, states: dict[int, Any], credited: Sequence[int], vault: Sequence[int]) -> None:
         """INV-01, INV-02, INV-03, from what the chain says alone."""
         net: Counter[Instrument] = Counter()
         for word in (word for state in states.values() for word in state.legs):
             net[instrument(word)] += size(word)
         assert not any(net.values()), "INV-01"
         money = sum(state.cash - state.cost for state in states.values())
-        assert money == terms[USDC].credited * UNIT[USDC], "INV-02"
+        assert money == credited[USDC] * UNIT[USDC], "INV-02"
         ether = sum(h.amount for state in states.values() for h in state.holdings)
-        assert ether == terms[WETH].credited, "INV-03"
-        assert all(t.credited <= held for t, held in zip(terms, vault, strict=True)), "INV-03"
+        assert ether == credited[WETH], "INV-03"
+        assert all(c <= held for c, held in zip(credited, vault, strict=True)), "INV-03"
 
     def same_margin(self, states: dict[int, Any], figures: dict[int, Any]) -> None:
         """INV-06 and INV-07: the contract's figures against the model's, and a portfolio against its parts."""
@@ -300,16 +311,31 @@ class Machine(RuleBasedStateMachine):
         return call(token, "transfer", self.house.address, amount)
 
     def _call_trade(self, taker: int, maker: int, legs: Sequence[Leg], consent: Consent) -> Call:
-        return call(self.house, "trade", taker, maker, legs, *self._consent(taker, maker, legs, consent))
+        return call(self.house, "trade", self._submission(taker, maker, legs, consent))
 
-    def _call_approve_trade(self, taker: int, maker: int, legs: Sequence[Leg], consent: Consent) -> Call:
-        """Consent on chain, to the digest that EIP-712 gives off chain."""
-        message = protocol.trade_message(self.world.protocol, taker, maker, legs, consent.nonce, consent.deadline)
-        digest = keccak(b"\x19" + message.version + message.header + message.body)
-        return call(self.world.protocol.exchange, "approve_trade", maker, digest, True)
+    def _call_approve(self, taker: int, maker: int, legs: Sequence[Leg], consent: Consent) -> Call:
+        return call(self.world.protocol.exchange, "approve", self._order(taker, maker, legs, consent).row)
 
-    def _call_cancel_nonce(self, account: int, nonce: int) -> Call:
-        return call(self.world.protocol.exchange, "cancel_nonce", account, nonce)
+    def _call_cancel(self, *arguments: Any) -> Call:
+        return call(self.world.protocol.exchange, "cancel", *arguments)
+
+    def _call_cancel_range(self, *arguments: Any) -> Call:
+        return call(self.world.protocol.exchange, "cancel_range", *arguments)
+
+    def _call_cancel_below(self, *arguments: Any) -> Call:
+        return call(self.world.protocol.exchange, "cancel_below", *arguments)
+
+    def _call_set_fees(self, *rates: int) -> Call:
+        return call(self.world.protocol.exchange, "set_fees", (*rates, COLLECTOR))
+
+    def _call_set_cap(self, *arguments: Any) -> Call:
+        return call(self.world.protocol.collaterals, "set_cap", *arguments)
+
+    def _call_set_withdrawal_limit(self, *arguments: Any) -> Call:
+        return call(self.world.protocol.collaterals, "set_withdrawal_limit", *arguments)
+
+    def _call_poke(self, *arguments: Any) -> Call:
+        return call(self.world.protocol.collaterals, "poke", *arguments)
 
     def _call_execute(self, acts: Sequence[Act]) -> Call:
         return call(self.house, "execute", [self._action(act) for act in acts])
@@ -318,21 +344,38 @@ class Machine(RuleBasedStateMachine):
         """Without the two that the mirror takes over from the contract."""
         return call(self.world.protocol.liquidation, "liquidate", *arguments[:-2])
 
-    def _consent(self, taker: int, maker: int, legs: Sequence[Leg], consent: Consent) -> tuple[int, int, bytes]:
-        """Nonce, deadline and signature."""
+    @staticmethod
+    def _order(taker: int, maker: int, legs: Sequence[Leg], consent: Consent) -> protocol.Order:
+        """The maker's."""
+        return protocol.Order(
+            maker,
+            protocol.opposite(legs),
+            lots=consent.lots,
+            max_fee=consent.max_fee,
+            counterparty=taker,
+            nonce=consent.nonce,
+            deadline=consent.deadline,
+        )
+
+    def _submission(self, taker: int, maker: int, legs: Sequence[Leg], consent: Consent) -> bytes:
+        """The maker's order, perhaps signed, and that of the caller."""
+        order = self._order(taker, maker, legs, consent)
         signature = protocol.NO_SIGNATURE
-        if consent.signer is not None:
-            signer = {a.address: a for a in (self.world.owner, *self.world.users)}[consent.signer]
-            message = protocol.trade_message(self.world.protocol, taker, maker, legs, consent.nonce, consent.deadline)
-            signature = protocol.signature(signer, message)
-        return consent.nonce, consent.deadline, signature
+        if consent.key is not None:
+            key = {a.address: a for a in (self.world.owner, *self.world.users)}[consent.key]
+            signature = protocol.signature(key, protocol.order_message(self.world.protocol, order))
+        limits = [list(leg) for leg in legs]
+        if limits:
+            limits[0][5] -= consent.short if limits[0][4] > 0 else -consent.short
+        taken = protocol.Order(taker, tuple(map(tuple, limits)), lots=consent.lots)
+        return protocol.submission(
+            protocol.Consent(order, consent.signer, signature), protocol.Consent(taken, self.caller), consent.fill
+        )
 
     def _action(self, act: Act) -> tuple:
         """`IClearingHouse.Action`."""
         account, *a = act.arguments
-        counterparty, collateral, amount, recipient = 0, 0, 0, NOBODY
-        legs: Sequence[Leg] = ()
-        consent: tuple[int, int, bytes] = (0, 0, protocol.NO_SIGNATURE)
+        counterparty, collateral, amount, recipient, data = 0, 0, 0, NOBODY, b""
         match act.name:
             case "deposit":
                 collateral, amount = a
@@ -341,9 +384,8 @@ class Machine(RuleBasedStateMachine):
             case "transfer":
                 counterparty, collateral, amount = a
             case "trade":
-                counterparty, legs = a[0], a[1]
-                consent = self._consent(*act.arguments)
-        return (ACTION[act.name], account, counterparty, collateral, amount, recipient, legs, *consent)
+                data = self._submission(*act.arguments)
+        return (ACTION[act.name], account, counterparty, collateral, amount, recipient, data)
 
     def liquidate(
         self, sender: str, account: int, bidder: int, fraction: int, minimum: int, max_price: int, deadline: int

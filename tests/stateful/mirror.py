@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from python_model import exposure, margin
+from python_model import exposure, listing, margin, settlement
 from python_model.methodology import Methodology
 from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position, Underlying
 from scripts import chain
@@ -42,7 +42,13 @@ STALE_FACTOR = 2
 # A revert that says nothing: arithmetic of a token.
 SILENT = ""
 
-HIGHEST_STRIKE_RATIO = 100
+# What operators may do.
+TRADE, FUNDS = 1, 2
+# Fees of the house: of the notional, and of an option at most a part of its premium; 1e-18.
+MAKER_FEE, TAKER_FEE, PREMIUM_CAP = 10**14, 3 * 10**14, 125 * 10**15
+# Account 1 receives them.
+COLLECTOR = 1
+ANY_FEE = 2**256 - 1
 PRICE_LIMIT = 2**72
 # Legs that each mode allows; and legs + 3 * expiries, because expiries cost gas too.
 MOST_LEGS = {Mode.ISOLATED: 1, Mode.CROSS: 32, Mode.PORTFOLIO: 128}
@@ -63,7 +69,7 @@ class Instrument(NamedTuple):
 
 
 class Leg(NamedTuple):
-    """One row of a package, as the taker sees it."""
+    """One row of a package, as the taker sees it, for one lot."""
 
     underlying: int
     expiry: int
@@ -83,11 +89,16 @@ class Leg(NamedTuple):
 
 
 class Consent(NamedTuple):
-    """A maker's consent to a package."""
+    """A maker's consent to a package, and what the taker who calls makes of it."""
 
     nonce: int
     deadline: int
-    signer: str | None  # None: no signature, so that an approval is looked for
+    signer: str  # who is said to consent
+    key: str | None  # who signed; None: nobody, so that the signer calls or has approved
+    lots: int = 1
+    max_fee: int = ANY_FEE  # of the maker, for a lot, 1e-18
+    fill: int = 1  # lots to fill now
+    short: int = 0  # by how much the taker's limit for its first leg is below the maker's price, 1e-9
 
 
 class Act(NamedTuple):
@@ -210,14 +221,25 @@ class Mirror:
         self.vault = {USDC: 0, WETH: 0}
         self.credited = {USDC: 0, WETH: 0}
         self.caps = {USDC: 0, WETH: 0}
-        self.operators: dict[tuple[int, str], int] = {}
-        self.nonces: set[tuple[int, int]] = set()
+        # Token units a day, 0 for none; what of it was used up, and when.
+        self.limits = {USDC: 0, WETH: 0}
+        self.outflow = {USDC: (0, 0), WETH: (0, 0)}
+        self.operators: dict[tuple[int, str], tuple[int, int]] = {}
+        self.cancelled: set[tuple[int, int]] = set()
+        self.lowest_nonce: dict[int, int] = {}
         self.approvals: set[tuple] = set()
+        # Lots by order.
+        self.filled: dict[tuple, int] = {}
+        self.fees = (MAKER_FEE, TAKER_FEE, PREMIUM_CAP)
+        # What accounts paid in this call.
+        self.charged: dict[int, int] = {}
         self.paused = 0
         self.discount, self.minimum_slice = WAD // 20, WAD // 10
         self.market: dict[str, Underlying] = {}
         # When each underlying and each of its expiries was last published.
         self.published: dict[tuple[str, int], int] = {}
+        # Times with spot and mark of the perpetual at 1e-9 USD, by underlying.
+        self.course: dict[str, list[tuple[int, int, int]]] = {name: [] for name in names}
         self.doubts: set[str] = set()
         self.touched: dict[int, Account] = {}
         self.levels: dict[int, int] = {}
@@ -231,13 +253,14 @@ class Mirror:
             key: value.copy() if isinstance(value, (dict, set)) else value for key, value in self.__dict__.items()
         }
         twin.accounts = {a: account.copy() for a, account in self.accounts.items()}
+        twin.course = {name: list(states) for name, states in self.course.items()}
         twin._seen = self._seen
         return twin
 
     def attempt(self, act: Act, sender: str) -> Prediction:
         """What a call of `sender` would do now."""
         trial = self.copy()
-        trial.doubts, trial.touched, trial.levels = set(), {}, {}
+        trial.doubts, trial.touched, trial.levels, trial.charged = set(), {}, {}, {}
         try:
             getattr(trial, act.name)(sender, *act.arguments)
             trial._settle()
@@ -247,9 +270,10 @@ class Mirror:
 
     # ------------------------------------------------------------------------------------------------------ accounts
 
-    def controls(self, account: int, caller: str) -> bool:
+    def controls(self, account: int, caller: str, scope: int) -> bool:
         """Whether an address may act for an account."""
-        return self._owner(account) == caller or self.now < self.operators.get((account, caller), 0)
+        expiry, allowed = self.operators.get((account, caller), (0, 0))
+        return self._owner(account) == caller or (self.now < expiry and bool(allowed & scope))
 
     def _owner(self, account: int) -> str:
         return self.accounts[account].owner if account in self.accounts else NOBODY
@@ -258,18 +282,19 @@ class Mirror:
         if not condition:
             raise Refused(reason)
 
-    def _require_control(self, account: int, caller: str) -> None:
-        self._require(self.controls(account, caller), "accounts: not authorised")
+    def _require_control(self, account: int, caller: str, scope: int = FUNDS) -> None:
+        self._require(self.controls(account, caller, scope), "accounts: not authorised")
 
     def create_account(self, sender: str, mode: int) -> None:
         """Open an account."""
         self._require(mode < len(MODE), "accounts: mode")
         self.accounts[len(self.accounts) + 1] = Account(sender, MODE[mode])
 
-    def set_operator(self, sender: str, account: int, operator: str, expiry: int) -> None:
+    def set_operator(self, sender: str, account: int, operator: str, expiry: int, scope: int) -> None:
         """Let a key act for an account until `expiry`."""
         self._require(self._owner(account) == sender, "accounts: not the owner")
-        self.operators[account, operator] = expiry
+        self._require(scope <= TRADE | FUNDS, "accounts: scope")
+        self.operators[account, operator] = expiry, scope
 
     def set_mode(self, sender: str, account: int, mode: int) -> None:
         """Change the margin mode."""
@@ -296,7 +321,8 @@ class Mirror:
             self.accounts[account].weth += amount
 
     def _debit(self, account: int, kind: int, amount: int) -> None:
-        self._require(kind < KINDS_OF_COLLATERAL, "custody: unknown kind")
+        self._require(kind < KINDS_OF_COLLATERAL or amount == 0, "custody: not enough")
+        self._require(kind < KINDS_OF_COLLATERAL, "collaterals: unknown kind")
         held = self.accounts[account].cash if kind == USDC else self.accounts[account].weth
         self._require(amount * UNIT[kind] <= held, "custody: not enough")
         self._credit(account, kind, -amount)
@@ -304,7 +330,7 @@ class Mirror:
     def deposit(self, sender: str, account: int, kind: int, amount: int) -> None:
         """Take tokens of the sender."""
         self._require_control(account, sender)
-        self._require(kind < KINDS_OF_COLLATERAL, "custody: unknown kind")
+        self._require(kind < KINDS_OF_COLLATERAL, "collaterals: unknown kind")
         self._move_tokens(sender, kind, amount)
         self._require(amount > 0, "custody: nothing arrived")
         self._require(self.credited[kind] + amount <= self.caps[kind], "custody: cap")
@@ -334,9 +360,18 @@ class Mirror:
         self._touch(account, PAID)
         self._debit(account, kind, amount)
         self._require(amount <= self.credited[kind], "custody: vault is short")
+        if self.limits[kind]:
+            used = self.used(kind) + amount
+            self._require(used <= self.limits[kind], "collaterals: withdrawal limit")
+            self.outflow[kind] = (used, self.now)
         self.credited[kind] -= amount
         self.vault[kind] -= amount
         self.wallets[recipient, kind] += amount
+
+    def used(self, kind: int) -> int:
+        """How much of a day's withdrawals is used up now."""
+        used, since = self.outflow[kind]
+        return max(0, used - self.limits[kind] * (self.now - since) // 86_400)
 
     def transfer(self, sender: str, giver: int, receiver: int, kind: int, amount: int) -> None:
         """Move collateral or cash between two accounts of one owner."""
@@ -351,59 +386,105 @@ class Mirror:
 
     # ------------------------------------------------------------------------------------------------------ trades
 
-    def approve_trade(self, sender: str, taker: int, maker: int, legs: tuple[Leg, ...], consent: Consent) -> None:
-        """Consent to a package on chain."""
-        self._require(self._owner(maker) == sender, "accounts: not the owner")
-        self.approvals.add((taker, maker, legs, consent.nonce, consent.deadline))
+    def approve(self, sender: str, taker: int, maker: int, legs: tuple[Leg, ...], consent: Consent) -> None:
+        """Consent to a maker's order on chain."""
+        self._require_control(maker, sender, TRADE)
+        self.approvals.add((self._order(taker, maker, legs, consent), sender))
 
-    def cancel_nonce(self, sender: str, account: int, nonce: int) -> None:
-        """Make every consent with a nonce worthless."""
-        self._require_control(account, sender)
-        self._use_nonce(account, nonce)
+    def cancel(self, sender: str, account: int, nonce: int) -> None:
+        """Make every order with a nonce worthless."""
+        self._require_control(account, sender, TRADE)
+        self.cancelled.add((account, nonce))
 
-    def _use_nonce(self, account: int, nonce: int) -> None:
-        self._require((account, nonce) not in self.nonces, "exchange: nonce")
-        self.nonces.add((account, nonce))
+    def cancel_range(self, sender: str, account: int, word: int, mask: int) -> None:
+        """Make orders with any of 256 nonces worthless."""
+        self._require_control(account, sender, TRADE)
+        self.cancelled |= {(account, 256 * word + i) for i in range(256) if mask >> i & 1}
+
+    def cancel_below(self, sender: str, account: int, nonce: int) -> None:
+        """Make orders with any lower nonce worthless."""
+        self._require_control(account, sender, TRADE)
+        self._require(nonce > self.lowest_nonce.get(account, 0), "exchange: nonce")
+        self.lowest_nonce[account] = nonce
+
+    def set_fees(self, sender: str, maker: int, taker: int, cap: int) -> None:
+        """Another schedule."""
+        self._require(sender == self.owner, "authority: not the owner")
+        self.fees = maker, taker, cap
+
+    @staticmethod
+    def _order(taker: int, maker: int, legs: tuple[Leg, ...], consent: Consent) -> tuple:
+        """What the maker's digest binds."""
+        return (maker, taker, legs, consent.lots, consent.max_fee, consent.nonce, consent.deadline)
 
     def trade(self, sender: str, taker: int, maker: int, legs: tuple[Leg, ...], consent: Consent) -> None:
-        """Novate a package."""
-        self._require_control(taker, sender)
+        """Fill some lots of a maker's order, at its prices, with that of a taker who calls."""
         self._require(taker != maker, "exchange: one account")
+        self._require(consent.fill > 0, "exchange: lots")
         self._require(len(legs) > 0, "exchange: no legs")
-        if not self.controls(maker, sender):
-            self._require(self.now <= consent.deadline, "exchange: deadline")
-            self._use_nonce(maker, consent.nonce)
-            if consent.signer is None:
-                approved = (taker, maker, legs, consent.nonce, consent.deadline) in self.approvals
-                self._require(approved, "exchange: not approved")
-            else:
-                self._require(consent.signer == self._owner(maker), "exchange: signature")
+        self._require(self.now <= consent.deadline, "exchange: expired")
+        if consent.signer == sender:
+            self._require(consent.fill <= consent.lots, "exchange: filled")
+        else:
+            self._spend(self._order(taker, maker, legs, consent), consent)
         last = Instrument(0, 0, 0, 0)
         for leg in legs:
-            self._require(leg.expiry == 0 or self.now < leg.expiry, "exchange: expired")
-            self._require(leg.price < PRICE_LIMIT, "exchange: price")
+            self._require(leg.price < PRICE_LIMIT, "exchange: price range")
+            self._require(leg.expiry == 0 or self.now < leg.expiry, "exchange: leg expired")
             self._require(leg.size != 0, "position: size")
             self._require(leg.instrument > last, "exchange: order")
             last = leg.instrument
+        legs = tuple(leg._replace(size=leg.size * consent.fill) for leg in legs)
+        self._require(not consent.short, "exchange: price")
+        made, taken = (sum(self._fee(leg, rate) for leg in legs) for rate in self.fees[:2])
+        self._require(-(-made // consent.fill) <= consent.max_fee, "exchange: fee")
+        self._require_control(taker, sender, TRADE)
+        self._require_control(maker, consent.signer, TRADE)
         self._touch(taker, DUE)
         self._touch(maker, DUE)
         a, b = self.accounts[taker], self.accounts[maker]
         for leg in legs:
-            held = [account.legs.get(leg.instrument, 0) for account in (a, b)]
-            grows = abs(held[0] + leg.size) + abs(held[1] - leg.size) > abs(held[0]) + abs(held[1])
-            self._require(not (grows and self._is_too_high(leg)), "exchange: strike")
+            ends = [abs(held) >= abs(leg.size) for held in (a.legs.get(leg.instrument, 0),) if held * leg.size < 0]
+            ends += [abs(held) >= abs(leg.size) for held in (b.legs.get(leg.instrument, 0),) if held * leg.size > 0]
+            self._require(self._is_listed(leg) or any(ends), "exchange: not listed")
         premium = sum(leg.value for leg in legs if leg.kind in (CALL, PUT))
         cost = sum(leg.value for leg in legs if leg.kind in (PERP, FUTURE))
+        cost -= sum(leg.size * self.funding(self.name_of[leg.underlying]) for leg in legs if leg.kind == PERP) // 10**6
         for account, sign in ((a, 1), (b, -1)):
             account.cash -= sign * premium
             account.add([(leg.instrument, sign * leg.size) for leg in legs], sign * cost)
+        for side, fee in ((taker, taken), (maker, made)):
+            self.accounts[side].cash -= fee
+            self.accounts[COLLECTOR].cash += fee
+            self.charged[side] = self.charged.get(side, 0) + fee
 
-    def _is_too_high(self, leg: Leg) -> bool:
-        """Whether a strike is above a hundred forwards. Where there is no forward, the engine refuses."""
-        forwards = {e.expiry: e.forward for e in self.market[self.name_of[leg.underlying]].expiries}
-        if leg.kind not in (CALL, PUT) or leg.expiry not in forwards:
-            return False
-        return leg.strike > HIGHEST_STRIKE_RATIO * round(forwards[leg.expiry] * 10**9) // 10**3
+    def _spend(self, order: tuple, consent: Consent) -> None:
+        """Use up lots of the maker's order, to which its signer must have consented."""
+        maker, nonce = order[0], consent.nonce
+        cancelled = (maker, nonce) in self.cancelled or nonce < self.lowest_nonce.get(maker, 0)
+        self._require(not cancelled, "exchange: cancelled")
+        filled = self.filled.get(order, 0) + consent.fill
+        self._require(filled <= consent.lots, "exchange: filled")
+        if consent.key is None:
+            self._require((order, consent.signer) in self.approvals, "exchange: not approved")
+        else:
+            self._require(consent.key == consent.signer, "exchange: signature")
+        self.filled[order] = filled
+
+    def _fee(self, leg: Leg, rate: int) -> int:
+        """The fee of a side, 1e-18 USD, rounded up."""
+        spot = round(self.market[self.name_of[leg.underlying]].spot * 10**9)
+        fee = -(-abs(leg.size) * spot * 1000 * rate // WAD)
+        return fee if leg.kind in (PERP, FUTURE) else min(fee, -(-abs(leg.value) * self.fees[2] // WAD))
+
+    def _is_listed(self, leg: Leg) -> bool:
+        """Whether an instrument may be opened. Where there is no forward, the engine refuses."""
+        if leg.kind == PERP:
+            return True
+        forwards = {e.expiry: e.forward for e in self.snapshot().underlyings[self.name_of[leg.underlying]].expiries}
+        forward = forwards.get(leg.expiry, leg.strike / 10**6)
+        near = leg.kind == FUTURE or listing.admits_strike(leg.strike / 10**6, forward)
+        return near and listing.admits_expiry(leg.expiry, self.now)
 
     def execute(self, sender: str, acts: Sequence[Act]) -> None:
         """Several things, and one check."""
@@ -430,7 +511,7 @@ class Mirror:
         what the contract asked, or None where it reverted.
         """
         self._require(self.now <= deadline, "liquidation: deadline")
-        self._require_control(bidder, sender)
+        self._require_control(bidder, sender, TRADE)
         self._require(not self.paused & LIQUIDATION, "liquidation: paused")
         self._require(self._owner(account) != self._owner(bidder), "liquidation: own account")
         before = self.figures(self.accounts[account])
@@ -501,11 +582,21 @@ class Mirror:
         self._require(sender == self.owner, "authority: not the owner")
         self.caps[kind] = cap
 
+    def set_withdrawal_limit(self, sender: str, kind: int, limit: int) -> None:
+        """Change how much may be withdrawn within a day; of the new limit as much is used up, if it has so much."""
+        self._require(sender == self.owner, "authority: not the owner")
+        self.outflow[kind] = (min(self.used(kind), limit), self.now)
+        self.limits[kind] = limit
+
+    def poke(self, sender: str, kind: int) -> None:
+        """Note the rate of a kind: neither has one."""
+
     def publish(self, sender: str, name: str, state: Underlying) -> None:
         """Replace the state of an underlying and of the expiries named."""
         self._require(sender == self.owner, "market: publisher")
         known = {e.expiry: e for e in (*(self.market[name].expiries if name in self.market else ()), *state.expiries)}
         self.market[name] = replace(state, expiries=tuple(known[expiry] for expiry in sorted(known)))
+        self.course[name].append((self.now, round(state.spot * 10**9), round(state.perp_mark * 10**9)))
         self.published.update({(name, e.expiry): self.now for e in state.expiries} | {(name, 0): self.now})
         # Not cleared: other copies share the old one.
         self._seen = {}
@@ -534,9 +625,11 @@ class Mirror:
     def _settle(self) -> None:
         for account, before in self.touched.items():
             if self.levels[account] >= DUE:
-                self._require_sound(before, self.accounts[account], self.levels[account] == PAID)
+                self._require_sound(
+                    before, self.accounts[account], self.levels[account] == PAID, self.charged.get(account, 0)
+                )
 
-    def _require_sound(self, before: Account, after: Account, paid: bool) -> None:
+    def _require_sound(self, before: Account, after: Account, paid: bool, fees: int) -> None:
         """Nothing at risk, initial margin on fresh data, or no risk taken and nothing paid out (decision 5)."""
         self._require_admissible(after)
         sound: bool | None = False
@@ -548,15 +641,16 @@ class Mirror:
         if sound:
             return
         # Collateral that came in does not count.
-        safe = False if paid else self.takes_no_risk(before, replace(after, weth=before.weth))
+        safe = False if paid else self.takes_no_risk(before, replace(after, weth=before.weth), fees)
         self.risk_free += safe is True and sound is False
         self._decide(either(sound, safe), "solvency: margin")
 
-    def takes_no_risk(self, before: Account, after: Account) -> bool | None:
+    def takes_no_risk(self, before: Account, after: Account, fees: int) -> bool | None:
         """Decision 5, as `IMarginReport.takes_no_risk` states it; None where errors leave it open.
 
         Equity is no lower with either haircut, neither requirement is higher, and no underlying loses more than before
-        in any scenario, where P&L above zero counts as zero before.
+        in any scenario, where P&L above zero counts as zero before. Fees are forgiven, as far as they make the account
+        neither unhealthy nor less healthy.
         """
         if before.key == after.key:
             return True
@@ -565,8 +659,9 @@ class Mirror:
         error = old.error + new.error + tolerances.DUST + tolerances.NOISE * (self.gross(before) + self.gross(after))
         a, b = old.assessment, new.assessment
         lines = [
-            b.equity_maintenance - a.equity_maintenance,
-            b.equity_initial - a.equity_initial,
+            b.equity_maintenance + fees / WAD - a.equity_maintenance,
+            b.equity_initial + fees / WAD - a.equity_initial,
+            new.health - min(old.health, 0.0),
             a.maintenance - b.maintenance,
             a.initial - b.initial,
         ]
@@ -596,7 +691,7 @@ class Mirror:
     def is_current(self, name: str, expiry: int) -> bool:
         """Whether an underlying (expiry 0) or an expiry is within its heartbeat: an expired one as of its end."""
         seen_at = min(self.now, expiry) if expiry else self.now
-        return seen_at <= self.published[name, expiry] + self.heartbeat
+        return seen_at <= self.published[name, expiry] + self.heartbeat or self._is_settled(name, expiry)
 
     def book(self, account: Account) -> Book:
         """The account as the model wants it: entries are in the cash, as `cost` is known in sum only."""
@@ -620,8 +715,40 @@ class Mirror:
         return Collateral(amount / WAD, self.market["ETH"].spot, "ETH", HAIRCUT_INITIAL, HAIRCUT_MAINTENANCE)
 
     def snapshot(self) -> Market:
-        """The market now."""
-        return Market(self.now, self.market)
+        """The market now: with what longs have paid for a perpetual, and with forwards that are being fixed."""
+        seen = {}
+        for name, u in self.market.items():
+            rows = tuple(replace(e, forward=self._forward(name, e.expiry, e.forward)) for e in u.expiries)
+            seen[name] = replace(u, expiries=rows, perp_funding=self.funding(name) / WAD)
+        return Market(self.now, seen)
+
+    def funding(self, name: str) -> int:
+        """What a long has paid for a whole perpetual, 1e-18 USD: the premium, at most 0.5% of spot, in eight hours."""
+        total = 0
+        times = [*(time for time, *_ in self.course[name][1:]), self.now]
+        for (start, spot, mark), end in zip(self.course[name], times, strict=True):
+            limit = spot // 200
+            total += min(max(mark - spot, -limit), limit) * min(end - start, self.heartbeat)
+        paid = abs(total) * 1000 // (8 * 3600) * 10**6
+        return paid if total > 0 else -paid
+
+    def _is_settled(self, name: str, expiry: int) -> bool:
+        """Whether an expiry has its final price: with the first state at or after it."""
+        times = [time for time, *_ in self.course[name]]
+        return settlement.settles_by_mean(expiry) and times[0] < expiry <= times[-1]
+
+    def _forward(self, name: str, expiry: int, forward: float) -> float:
+        """Of the last half hour before an expiry at eight o'clock what has passed is fixed: the mean of spot."""
+        course = self.course[name]
+        window = max(expiry - settlement.WINDOW_SECONDS, course[0][0])
+        late = self.now > expiry - settlement.WINDOW_SECONDS and course[0][0] < expiry
+        if not settlement.settles_by_mean(expiry) or not late:
+            return forward
+        fixed = min(self.now, expiry)
+        ends = [*(min(max(time, window), fixed) for time, *_ in course), fixed]
+        mean = sum(spot * (b - a) for (_, spot, _), a, b in zip(course, ends, ends[1:], strict=False))
+        later = (expiry - fixed) * round(forward * 10**9)
+        return (mean + later) // (expiry - window) / 10**9
 
     def mark(self, i: Instrument) -> float:
         """Mark of an instrument, USD."""
@@ -666,7 +793,8 @@ class Mirror:
         """Gross value of what has a stale price, USD: |delta| by expiry and notional, of underlyings or of parts."""
         apart = account.mode is not Mode.PORTFOLIO and len(account.legs) + (account.weth > 0) > 1
         total = 0.0
-        for name, table in margin.leg_tables(self.book(account), self.snapshot(), self.methodology).items():
+        market = self.snapshot()
+        for name, table in margin.leg_tables(self.book(account), market, self.methodology).items():
             stale = np.array([not (self.is_current(name, 0) and self.is_current(name, int(b))) for b in table.bucket])
             values = table.size * table.delta * table.spot
             if apart:
@@ -675,7 +803,7 @@ class Mirror:
                 stale[:] = True
                 total += sum(abs(float(values[table.bucket == b].sum())) for b in np.unique(table.bucket))
             options = slice(0, table.option_count)
-            forwards = np.array([self.market[name].at(int(b)).forward for b in table.bucket[options]])
+            forwards = np.array([market.underlyings[name].at(int(b)).forward for b in table.bucket[options]])
             total += float((np.abs(table.size) * stale)[options] @ (forwards + table.strike[options]))
         if account.weth and not self.is_current("ETH", 0):
             total += account.weth / WAD * self.market["ETH"].spot

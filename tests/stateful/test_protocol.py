@@ -23,17 +23,21 @@ from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from python_model import methodology
 from python_model.portfolio import Mode, Underlying
-from tests.differential.test_seeded_defects import Defect, build
+from tests.differential.planting import Defect, build
 from tests.stateful import world as worlds
 from tests.stateful.machine import FOR_EVER, PPM, Machine
 from tests.stateful.mirror import (
     CALL,
+    COLLECTOR,
     FUTURE,
     LIQUIDATION,
+    MAKER_FEE,
     NOBODY,
     PERP,
+    PREMIUM_CAP,
     PUT,
     RISK,
+    TAKER_FEE,
     USDC,
     WAD,
     WETH,
@@ -57,7 +61,7 @@ STRIKES = (0.5, 0.85, 1.0, 1.15, 2.0)
 MOVES = (0.0, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.32, 0.5)
 # Up to this many times its equity may an account draw as the size of a leg: half of what is tried finds margin.
 LEVERAGE = 3
-RICH = 6  # the account of a market maker
+RICH = 7  # the account of a market maker
 
 # Which account, user, instrument: taken modulo how many there are.
 indices = st.integers(0, 2**16)
@@ -76,7 +80,12 @@ stretches = st.tuples(indices, indices, indices, st.sampled_from([1, -1]), margi
 # Millionths by which prices are better than marks for who closes.
 favours = st.sampled_from([20_000, 1_000, 1_000, 10, 0, -20_000])
 packages = st.lists(legs, min_size=1, max_size=4)
-consents = st.sampled_from(["signed"] * 10 + ["approved"] * 4 + ["forged", "none", "late", "used", "cancelled"])
+consents = st.sampled_from(
+    ["signed"] * 8
+    + ["approved"] * 4
+    + ["partly"] * 3
+    + ["operator", "forged", "none", "late", "cancelled", "fee", "limit"]
+)
 oddities = st.sampled_from([""] * 12 + ["unsorted", "expired", "unknown expiry", "strike", "one account", "no legs"])
 steps = st.tuples(st.sampled_from(["deposit", "withdraw", "transfer", "trade"]), indices, indices, kinds, fractions)
 
@@ -100,7 +109,12 @@ class Life(Machine):
     # ------------------------------------------------------------------------------------------------------ drawing
 
     def account(self, index: int) -> int:
-        return index % len(self.mirror.accounts) + 1
+        return self.players[index % len(self.players)]
+
+    @property
+    def players(self) -> list[int]:
+        """The accounts of users."""
+        return [a for a in self.mirror.accounts if a != COLLECTOR]
 
     def user(self, index: int) -> str:
         return self.world.users[index % len(self.world.users)].address
@@ -115,7 +129,7 @@ class Life(Machine):
 
     def another(self, account: int, index: int) -> int:
         """An account beside this one: the market maker for three quarters of the indices."""
-        others = [a for a in self.mirror.accounts if a != account]
+        others = [a for a in self.players if a != account]
         return RICH if index % 4 and account != RICH else others[index // 4 % len(others)]
 
     def sibling(self, account: int, index: int) -> int:
@@ -126,7 +140,8 @@ class Life(Machine):
 
     def trader(self, index: int) -> int:
         """An account that may take a further leg, for most indices."""
-        free = [a for a, x in self.mirror.accounts.items() if x.mode is not Mode.ISOLATED or not x.legs]
+        books = {a: self.mirror.accounts[a] for a in self.players}
+        free = [a for a, x in books.items() if x.mode is not Mode.ISOLATED or not x.legs]
         return free[index // 8 % len(free)] if index % 8 else self.account(index // 8)
 
     def instruments(self, expired: bool = False) -> list[Instrument]:
@@ -134,7 +149,7 @@ class Life(Machine):
         listed = []
         for name, i in self.names.items():
             u = self.world.market.underlyings[name]
-            strikes = [round(u.spot * share, -1) for share in STRIKES]
+            strikes = [float(f"{u.spot * share:.3g}") for share in STRIKES]
             listed.append(Instrument(i, 0, 0, PERP))
             for e in u.expiries:
                 listed.append(Instrument(i, e.expiry, 0, FUTURE))
@@ -165,29 +180,42 @@ class Life(Machine):
             figures = self.figures(account)
             return figures.health / max(figures.assessment.maintenance, 1.0)
 
-        ranked = sorted(self.mirror.accounts, key=room)
+        ranked = sorted(self.players, key=room)
         return ranked[index % len(ranked)]
 
     def consent(self, kind: str, taker: int, maker: int, package: tuple[Leg, ...]) -> Consent:
         """The maker's consent, or something that is none."""
         self.nonce += 1
         owner = self.mirror.accounts[maker].owner
-        consent = Consent(self.nonce, FOR_EVER, owner)
+        consent = Consent(self.nonce, FOR_EVER, owner, owner)
         match kind:
             case "approved":
-                consent = consent._replace(signer=None)
-                self.act(owner, "approve_trade", taker, maker, package, consent)
+                consent = consent._replace(key=None)
+                self.act(owner, "approve", taker, maker, package, consent)
+            case "partly":
+                consent = consent._replace(lots=3, fill=self.nonce % 5)
+                self.orders.append((taker, maker, package, consent))
+            case "operator":
+                key = self.sender(maker, 1)
+                return consent._replace(signer=key, key=key)
             case "forged":
-                return consent._replace(signer=self.sender(maker, 1))
+                return consent._replace(key=self.sender(maker, 1))
             case "none":
-                return consent._replace(signer=None)
+                return consent._replace(key=None)
             case "late":
                 return consent._replace(deadline=self.mirror.now)
-            case "used":
-                used = [nonce for account, nonce in sorted(self.mirror.nonces) if account == maker]
-                return consent._replace(nonce=used[0] if used else self.nonce)
+            case "fee":
+                return consent._replace(max_fee=0)
+            case "limit" if package and package[0].price:
+                return consent._replace(short=1)
             case "cancelled":
-                self.act(owner, "cancel_nonce", maker, consent.nonce)
+                which = self.nonce % 3
+                if which == 0:
+                    self.act(owner, "cancel", maker, consent.nonce)
+                elif which == 1:
+                    self.act(owner, "cancel_range", maker, consent.nonce >> 8, 1 << (consent.nonce & 255))
+                else:
+                    self.act(owner, "cancel_below", maker, consent.nonce + 1)
         return consent
 
     # ------------------------------------------------------------------------------------------------------ rules
@@ -199,9 +227,11 @@ class Life(Machine):
     def open(self, purses: list[tuple[int, int]], positions: list[Any]) -> None:
         """Two accounts for each user, in all modes, and some positions; the last account is a market maker's."""
         self.begin()
+        # Orders of several lots, with their taker, maker and package.
+        self.orders: list[tuple[int, int, tuple[Leg, ...], Consent]] = []
         modes = (PORTFOLIO, ISOLATED, PORTFOLIO, CROSS, PORTFOLIO, PORTFOLIO)
         for n, (mode, (usd, ether)) in enumerate(zip(modes, purses, strict=True)):
-            owner, account = self.user(n // 2), n + 1
+            owner, account = self.user(n // 2), n + 2
             self.act(owner, "create_account", mode)
             self.act(owner, "deposit", account, USDC, 9 * 10**11 if account == RICH else 10**10 * usd // PPM)
             if ether % 2:
@@ -257,12 +287,26 @@ class Life(Machine):
         if odd == "unsorted":
             package = package[::-1]
         if odd == "unknown expiry":
-            package = (Leg(self.names["ETH"], self.mirror.now + 86_400 + maker, 2 * 10**9, CALL, rows[0][1], 10**9),)
+            # At eight o'clock of one of the next days, where most have no data.
+            expiry = (self.mirror.now // 86_400 + 1 + maker % 7) * 86_400 + 8 * 3600
+            package = (Leg(self.names["ETH"], expiry, 2 * 10**9, CALL, rows[0][1], 10**9),)
         if odd == "strike":
             e = self.mirror.market["ETH"].expiries[maker % 3]
-            highest = Instrument(self.names["ETH"], e.expiry, round(e.forward * 10**6) * 100 + maker % 2, PUT)
+            # About the highest that is listed, on the grid or off it.
+            strike = int(float(f"{e.forward * 10:.3g}") * 10**6)
+            highest = Instrument(self.names["ETH"], e.expiry, strike + maker % 2, PUT)
             package = (self.leg(highest, rows[0][2] * (1 + rows[0][1] // 1000), PPM),)
         self.act(self.sender(a, stranger), "trade", a, b, package, self.consent(kind, a, b, package))
+
+    @action(index=indices, stranger=strangers, fill=st.integers(1, 3), withdrawn=st.sampled_from([False] * 5 + [True]))
+    def fill(self, index: int, stranger: int, fill: int, withdrawn: bool) -> None:
+        """Some more lots of an order, or too many; perhaps after its maker took it back."""
+        if not self.orders:
+            return
+        taker, maker, package, consent = self.orders[index % len(self.orders)]
+        if withdrawn:
+            self.act(self.sender(maker, stranger), "cancel", maker, consent.nonce)
+        self.act(self.sender(taker, stranger), "trade", taker, maker, package, consent._replace(fill=fill))
 
     @action(rows=st.lists(stretches, min_size=1, max_size=3))
     def stretch(self, rows: list[tuple[int, int, int, int, int]]) -> None:
@@ -322,7 +366,7 @@ class Life(Machine):
         a = self.account(index)
         owner, b = self.mirror.accounts[a].owner, self.sibling(a, other)
         listed = self.instruments()
-        no_consent = Consent(0, 0, None)
+        no_consent = Consent(0, FOR_EVER, owner, None)
         acts = []
         for which, draw in rows:
             kind, leg = draw % 2, self.leg(listed[draw % len(listed)], 1 if draw % 2 else -1, draw % (2 * PPM))
@@ -336,9 +380,11 @@ class Life(Machine):
                     Act("trade", (b, a, (leg,), no_consent)),
                 ][which]
             )
-        before = self.wealth(self.mirror)
+        before, collected = self.wealth(self.mirror), self.mirror.accounts[COLLECTOR].cash
         self.act(owner, "execute", acts)
-        assert self.wealth(self.mirror) == before, "INV-10"
+        after, fees = self.wealth(self.mirror), self.mirror.accounts[COLLECTOR].cash - collected
+        after[owner] = (after[owner][0] + fees, *after[owner][1:])
+        assert after == before and fees >= 0, "INV-10"
 
     @action(
         names=st.sampled_from([("ETH",), ("BTC",), ("ETH", "BTC"), ("ETH", "BTC")]),
@@ -404,7 +450,7 @@ class Life(Machine):
             self.wait(self.mirror.heartbeat + 1)
             for name in list(self.names)[bidder % 3 : bidder % 3 + 1]:
                 self.publish(name, self.mirror.market[name])
-        rivals = [a for a, x in self.mirror.accounts.items() if x.owner != self.mirror.accounts[account].owner]
+        rivals = [a for a in self.players if self.mirror.accounts[a].owner != self.mirror.accounts[account].owner]
         buyer = RICH if RICH in rivals and bidder % 4 else rivals[bidder // 4 % len(rivals)]
         if terms == "own account":
             buyer = self.sibling(account, bidder)
@@ -432,34 +478,43 @@ class Life(Machine):
         self.act(self.sender(account, stranger), "set_mode", account, mode)
 
     @action(
-        what=st.sampled_from(["account", "operator", "gift", "pause", "resume", "resume", "resume", "cap"]),
+        what=st.sampled_from(["account", *["operator", "pause"] * 2, "gift", "fees", *["resume"] * 3, "cap", "limit"]),
         index=indices,
         stranger=strangers,
         which=st.integers(0, 3),
         share=st.integers(1, 1000),
     )
     def administer(self, what: str, index: int, stranger: int, which: int, share: int) -> None:
-        """Accounts, operators, raw transfers, the pause and caps."""
+        """Accounts, operators, raw transfers, the pause, caps and limits."""
         account, kind = self.account(index), which % 2
         sender = self.sender(account, stranger)
-        if what == "account" and len(self.mirror.accounts) < MOST_ACCOUNTS:
+        if what == "account" and len(self.players) < MOST_ACCOUNTS:
             self.act(sender, "create_account", which)
         elif what == "operator":
             # The user after the owner, from never to for a month.
             expiry = (0, self.mirror.now + 5, self.mirror.now + 3600, self.mirror.now + 30 * 86_400)[which]
-            self.act(sender, "set_operator", account, self.sender(account, 1), expiry)
+            self.act(sender, "set_operator", account, self.sender(account, 1), expiry, (3, 3, 1, 2, 4)[share % 5])
         elif what == "gift":
             self.act(sender, "donate", kind, self.mirror.wallets[sender, kind] * share // PPM)
+        elif what == "fees":
+            who = sender if stranger else self.world.owner.address
+            self.act(who, "set_fees", *((MAKER_FEE, TAKER_FEE, PREMIUM_CAP) if which else (0, 0, 0)))
         elif what == "pause":
             who = sender if stranger else self.world.guardian.address
             self.act(who, "set_paused", (RISK, LIQUIDATION, RISK | LIQUIDATION, 4)[which])
         elif what == "resume":
             self.act((self.world.guardian if stranger else self.world.owner).address, "set_paused", 0)
             self.act(self.world.owner.address, "set_cap", kind, worlds.CAP[kind])
+            self.act(self.world.owner.address, "set_withdrawal_limit", kind, 0)
         elif what == "cap":
             # At what is there already, so that deposits stop, or just above.
             who = sender if stranger else self.world.owner.address
             self.act(who, "set_cap", kind, self.mirror.credited[kind] + share * (which // 2))
+        elif what == "limit":
+            # Of what is there a part, so that withdrawals stop, or nothing.
+            who = sender if stranger else self.world.owner.address
+            self.act(who, "set_withdrawal_limit", kind, self.mirror.credited[kind] * share // PPM // (1 + which))
+            self.act(sender, "poke", kind)
 
     @rule(drawn=st.one_of([st.tuples(st.just(name), drawn) for name, drawn in ACTIONS.items()]))
     def step(self, drawn: tuple[str, dict[str, Any]]) -> None:
@@ -474,8 +529,8 @@ DEFECTS = [
     Defect(
         "makers go unchecked",
         "ClearingHouse.vy",
-        "_touch(maker, solvency.DUE)",
-        "_touch(maker, solvency.KEPT)",
+        "_touch(fill.maker, solvency.DUE)",
+        "_touch(fill.maker, solvency.KEPT)",
         "ClearingHouse",
     ),
     Defect("a loss is a profit", "modules/positions.vy", "profit = -total", "profit = total", "ClearingHouse"),
@@ -543,7 +598,7 @@ def test_what_matters_happens(world):
 
 
 class ForgetsMargin(Mirror):
-    def _require_sound(self, before: Account, after: Account, paid: bool) -> None:
+    def _require_sound(self, before: Account, after: Account, paid: bool, fees: int) -> None:
         pass
 
 
@@ -553,7 +608,7 @@ class ForgetsHeartbeats(Mirror):
 
 
 class ForgetsWhoseAccountItIs(Mirror):
-    def controls(self, account: int, caller: str) -> bool:
+    def controls(self, account: int, caller: str, scope: int) -> bool:
         return True
 
 

@@ -14,6 +14,7 @@ import requests
 from eth_abi import decode, encode
 from eth_utils import keccak
 
+from python_model import listing
 from python_model.case import read_market
 from python_model.methodology import Methodology
 from python_model.portfolio import Market
@@ -143,15 +144,16 @@ class World:
         return receipt["result"]["status"] == "0x1"
 
 
-def start_market(as_of: int) -> Market:
-    """The snapshot at another time, with a rate, so that discount factors matter."""
+def start_market(after: int) -> Market:
+    """The snapshot after a time, in a week that lists its expiries; with a rate, so that discount factors matter."""
     market = read_market(SNAPSHOT)
-    shift = as_of - market.as_of
+    times = {u.expiries[i].expiry for u in market.underlyings.values() for i in EXPIRIES}
+    shift = listing.shift(market.as_of, times, after)
     underlyings = {}
     for name, u in market.underlyings.items():
         rows = [replace(u.expiries[i], expiry=u.expiries[i].expiry + shift, rate=0.04) for i in EXPIRIES]
         underlyings[name] = replace(u, expiries=tuple(rows))
-    return Market(as_of, underlyings)
+    return Market(market.as_of + shift, underlyings)
 
 
 def build(contracts: Any, accounts: Any, provider: Any, methodology: Methodology) -> World:
@@ -162,7 +164,8 @@ def build(contracts: Any, accounts: Any, provider: Any, methodology: Methodology
         contracts, owner, methodology, chain.ids(["ETH", "BTC"]), protocol.deploy_tokens(contracts, owner)
     )
     now = provider.get_block("latest").timestamp + 1
-    world = World(deployed, methodology, Rpc(provider.uri), owner, guardian, users, start_market(now + 100), now + 100)
+    market = start_market(now + 100)
+    world = World(deployed, methodology, Rpc(provider.uri), owner, guardian, users, market, market.as_of)
     calls = [(call(deployed.clearing_house, "set_guardian", guardian.address), owner)]
     for user in users:
         for kind, token in ((USDC, deployed.quote), (WETH, deployed.weth)):

@@ -13,7 +13,7 @@ from typing import Any
 from eth_abi.abi import decode
 from web3.exceptions import ContractLogicError
 
-from python_model import methodology
+from python_model import fees, listing, methodology
 from python_model.portfolio import SVI, Expiry, Underlying
 from scripts import chain, protocol
 
@@ -25,22 +25,27 @@ DEPOSIT, WITHDRAW, TRANSFER, TRADE = range(4)
 ISOLATED, CROSS, PORTFOLIO = range(3)
 RISK, LIQUIDATION = 1, 2
 QUOTE, WETH = protocol.QUOTE, protocol.WETH
+NO_RATE = protocol.NO_SOURCES[:4]
 BTC, ETH = 1, 2
 SPOT = {BTC: 70_000.0, ETH: 2000.0}
 FOR_EVER = protocol.FOR_EVER
-NOTHING_SIGNED = protocol.NO_SIGNATURE
+SCOPE_TRADE, SCOPE_FUNDS, SCOPE_ALL = protocol.SCOPE_TRADE, protocol.SCOPE_FUNDS, protocol.SCOPE_ALL
+# Days from the start, a Friday at 08:00 UTC, to the expiries: a week, a month and a quarter that the rules list.
+EXPIRY_DAYS = (7, 28, 91)
+A_START = 1_770_364_800
 # A bid without limits.
 NO_LIMITS = (0, 2**256 - 1, FOR_EVER)
 # EIP-7825: no transaction may ask for more gas since Osaka.
 TRANSACTION_GAS_LIMIT = 2**24
 
-Leg = tuple[int, ...]
+Leg = protocol.Leg
+Order, Consent = protocol.Order, protocol.Consent
 
 
 # ------------------------------------------------------------------------------------------------------------- markets
 
 
-def flat_market(spot: float, now: int, days: Sequence[int] = (7, 30, 90), rate: float = 0.04) -> Underlying:
+def flat_market(spot: float, now: int, days: Sequence[int] = EXPIRY_DAYS, rate: float = 0.04) -> Underlying:
     """An underlying with a plain smile of about 70% vol and all prices at spot."""
     rows = tuple(
         Expiry(now + d * DAY, spot, rate, SVI(0.2 * d / 365, 0.6 * d / 365, -0.25, 0.02, 0.4, d / 365, spot))
@@ -59,7 +64,7 @@ def moved(u: Underlying, factor: float) -> Underlying:
 
 
 def perp(size: float, price: float = SPOT[ETH], underlying: int = ETH) -> Leg:
-    """`IClearingHouse.Leg` of a perpetual; the taker receives the size."""
+    """`IExchange.Leg` of a perpetual; the side whose order it is in receives the size."""
     return (underlying, 0, 0, PERP, chain.scaled(size, 6), chain.scaled(price, 9))
 
 
@@ -88,17 +93,14 @@ def instrument(leg: Leg) -> int:
     return chain.pack(*leg[:4], 1) >> 144
 
 
-def action(kind: int, account: int, **fields: Any) -> tuple[Any, ...]:
+def action(kind: int, account: int = 0, **fields: Any) -> tuple[Any, ...]:
     """`IClearingHouse.Action`, with nothing in the fields that are not named."""
     row: dict[str, Any] = {
         "counterparty": 0,
         "collateral": 0,
         "amount": 0,
         "recipient": EMPTY,
-        "legs": [],
-        "nonce": 0,
-        "deadline": 0,
-        "signature": NOTHING_SIGNED,
+        "data": b"",
     }
     assert set(fields) <= set(row)
     return (kind, account, *(row | fields).values())
@@ -150,12 +152,18 @@ class World:
     taking: int = 0
     making: int = 0
     bidding: int = 0
+    # Receives the fees.
+    collecting: int = 0
     nonce: int = 0
     markets: dict[int, Underlying] = field(default_factory=dict)
 
     @property
     def house(self) -> Any:
         return self.protocol.clearing_house
+
+    @property
+    def collaterals(self) -> Any:
+        return self.protocol.collaterals
 
     @property
     def exchange(self) -> Any:
@@ -175,15 +183,15 @@ class World:
 
     @property
     def week(self) -> int:
-        return self.start + 7 * DAY
+        return self.start + EXPIRY_DAYS[0] * DAY
 
     @property
     def month(self) -> int:
-        return self.start + 30 * DAY
+        return self.start + EXPIRY_DAYS[1] * DAY
 
     @property
     def quarter(self) -> int:
-        return self.start + 90 * DAY
+        return self.start + EXPIRY_DAYS[2] * DAY
 
     # ----------------------------------------------------------------------------------------------------- accounts
 
@@ -210,43 +218,60 @@ class World:
         amount = min(self.freedom(account), self.house.cash(account)) // 10**12
         self.house.withdraw(account, QUOTE, amount, self.user(account), sender=self.user(account))
 
-    def list_kind(self, token: Any, price: int | None = WAD, underlying: int = 0) -> tuple[int, Any]:
-        """List a token with haircuts of 10% and 5%, up to a million; its kind, and its price source if not spot."""
-        source = None if price is None else self.owner.deploy(self.contracts.PriceSource, price)
+    def list_kind(
+        self, token: Any, peg: int | None = WAD, underlying: int = 0, rate: tuple[Any, ...] = NO_RATE, limit: int = 0
+    ) -> tuple[int, Any]:
+        """List a token with haircuts of 10% and 5%, up to a million; its kind, and the source of its peg if it has one.
+
+        `rate` are source, selector, decimals and growth a day; `limit` is that of withdrawals, token units a day.
+        """
+        source = None if peg is None else self.owner.deploy(self.contracts.PegSource, peg)
         cap = 10 ** (6 + token.decimals())
-        terms = (token, underlying, source or EMPTY, WAD // 10, WAD // 20, cap)
-        self.house.list_collateral(*terms, sender=self.owner)
-        return self.house.collateral_count(), source
+        terms = (token, underlying, WAD // 10, WAD // 20, cap, limit, (*rate, source or EMPTY))
+        self.collaterals.list_collateral(terms, sender=self.owner)
+        return self.collaterals.count(), source
 
     # ------------------------------------------------------------------------------------------------------- trades
 
-    def signed(self, taker: int, maker: int, legs: Sequence[Leg], nonce: int, deadline: int = FOR_EVER) -> bytes:
-        """The maker's signature."""
-        message = protocol.trade_message(self.protocol, taker, maker, legs, nonce, deadline)
-        return protocol.signature(self.user(maker), message)
-
-    def terms(self, taker: int, maker: int, *legs: Leg) -> tuple[Any, ...]:
-        """Arguments of `trade`: signed by the maker's owner, or without need of it where both have one owner."""
-        package = sorted(legs)
-        if self.house.owner_of(taker) == self.house.owner_of(maker):
-            return taker, maker, package, 0, 0, NOTHING_SIGNED
+    def order(self, account: int, *legs: Leg, **fields: Any) -> Order:
+        """An order of an account, with a nonce of its own."""
         self.nonce += 1
-        return taker, maker, package, self.nonce, FOR_EVER, self.signed(taker, maker, package, self.nonce)
+        return Order(account, tuple(sorted(legs)), **{"nonce": self.nonce} | fields)
+
+    def signed(self, order: Order, signer: Any = None) -> Consent:
+        """Signed by the account's owner, if by nobody else."""
+        return protocol.signed(self.protocol, signer or self.user(order.account), order)
+
+    def called(self, order: Order, signer: Any = None) -> Consent:
+        """Without a signature: the signer calls, or has approved."""
+        return Consent(order, getattr(signer or self.user(order.account), "address", signer))
+
+    def digest(self, order: Order) -> bytes:
+        """`hash_order`."""
+        return bytes(self.exchange.hash_order(order.row))
+
+    def data(self, taker: int, maker: int, *legs: Leg) -> bytes:
+        """What `trade` takes: the taker's owner calls; the maker's signed, or is the same."""
+        order, other = self.order(taker, *legs), self.order(maker, *protocol.opposite(legs), counterparty=taker)
+        alike = self.house.owner_of(taker) == self.house.owner_of(maker)
+        return protocol.submission(self.called(other) if alike else self.signed(other), self.called(order))
 
     def trade(self, taker: int, maker: int, *legs: Leg) -> Any:
         """Trade; the receipt."""
-        return self.house.trade(*self.terms(taker, maker, *legs), sender=self.user(taker))
+        return self.house.trade(self.data(taker, maker, *legs), sender=self.user(taker))
 
     def try_trade(self, taker: int, maker: int, *legs: Leg) -> str | None:
         """The reason why a trade is refused; None where it passes."""
-        return self.tries(self.house.trade, *self.terms(taker, maker, *legs), sender=self.user(taker))
+        return self.tries(self.house.trade, self.data(taker, maker, *legs), sender=self.user(taker))
 
     def trade_action(self, taker: int, maker: int, *legs: Leg) -> tuple[Any, ...]:
         """The same trade as a step of a batch."""
-        taker, maker, package, nonce, deadline, signature = self.terms(taker, maker, *legs)
-        return action(
-            TRADE, taker, counterparty=maker, legs=package, nonce=nonce, deadline=deadline, signature=signature
-        )
+        return action(TRADE, data=self.data(taker, maker, *legs))
+
+    def charge(self, schedule: fees.Fees = fees.HOUSE, account: int | None = None) -> None:
+        """Set fees; there are none at the start."""
+        receiver = self.collecting if account is None else account
+        self.exchange.set_fees(protocol.fee_schedule(schedule, receiver), sender=self.owner)
 
     # -------------------------------------------------------------------------------------------------------- calls
 
@@ -323,7 +348,7 @@ class World:
 
     def state(self, *accounts: int) -> list[Any]:
         """Everything that accounts have and owe."""
-        kinds = range(1, self.house.collateral_count() + 1)
+        kinds = range(1, self.collaterals.count() + 1)
         return [
             (
                 list(self.house.book(a)),
@@ -335,6 +360,11 @@ class World:
             for a in accounts
         ]
 
+    def stored_cash(self, account: int) -> int:
+        """Cash as of the account's last act, 1e-18: the upper 160 bits of its word."""
+        word = int(self.house.cash_word(account))
+        return (word - 2**256 if word >= 2**255 else word) >> 96
+
     def check_ledger(self) -> None:
         """INV-01, INV-02 and INV-03, exactly."""
         accounts = range(1, self.house.account_count() + 1)
@@ -343,14 +373,14 @@ class World:
             for name, size in self.sizes(account).items():
                 sums[name] = sums.get(name, 0) + size
         assert not any(sums.values()), "INV-01"
-        owed = sum(self.house.cash(a) - self.house.cost(a) for a in accounts)
-        quote = self.house.collaterals(QUOTE)
-        assert owed == quote.credited * 10 ** (18 - quote.decimals), "INV-02"
-        assert quote.credited <= self.quote.balanceOf(self.house), "INV-02"
-        for kind in range(1, self.house.collateral_count() + 1):
-            terms = self.house.collaterals(kind)
-            held = self.contracts.Token.at(terms.token).balanceOf(self.house)
-            assert sum(self.house.balance_of(a, kind) for a in accounts) == terms.credited <= held, "INV-03"
+        # As of their last acts: interest since then is neither in the cash nor in the reserve.
+        owed = self.house.reserve() + sum(self.stored_cash(a) - self.house.cost(a) for a in accounts)
+        credited = self.house.credited(QUOTE)
+        assert owed == credited * self.collaterals.unit(QUOTE), "INV-02"
+        assert credited <= self.quote.balanceOf(self.house), "INV-02"
+        for kind in range(1, self.collaterals.count() + 1):
+            held = self.contracts.Token.at(self.collaterals.terms(kind).token).balanceOf(self.house)
+            assert sum(self.house.balance_of(a, kind) for a in accounts) == self.house.credited(kind) <= held, "INV-03"
 
 
 def deploy_world(contracts: Any, accounts: Any, ape_chain: Any, quote_decimals: int = 6) -> World:
@@ -361,7 +391,12 @@ def deploy_world(contracts: Any, accounts: Any, ape_chain: Any, quote_decimals: 
         owner.deploy(contracts.Token, "Wrapped Ether", "WETH", 18),
     )
     deployed = protocol.deploy(contracts, owner, methodology.load("house"), {"BTC": BTC, "ETH": ETH}, tokens)
-    world = World(deployed, contracts, ape_chain, int(ape_chain.blocks.head.timestamp), *accounts[:8])
+    head = int(ape_chain.blocks.head.timestamp)
+    start = A_START + listing.shift(A_START, [A_START + days * DAY for days in EXPIRY_DAYS], head)
+    ape_chain.mine(timestamp=start)
+    world = World(deployed, contracts, ape_chain, start, *accounts[:8])
+    world.collecting = deployed.exchange.fee_schedule().account
+    world.charge(fees.Fees(0.0, 0.0, 0.0))
     for underlying in SPOT:
         world.move(1.0, underlying)
     world.house.set_guardian(world.guardian, sender=owner)

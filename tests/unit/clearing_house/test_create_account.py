@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.protocol_fixtures import CROSS, EMPTY, ISOLATED, PORTFOLIO, WAD, World
+from tests.unit.protocol_fixtures import CROSS, EMPTY, ISOLATED, PORTFOLIO, SCOPE_ALL, WAD, World
 
 
 @pytest.mark.parametrize("mode", [ISOLATED, CROSS, PORTFOLIO])
@@ -17,8 +17,8 @@ def test_an_account_has_an_owner_and_a_mode(world: World, mode: int) -> None:
 
 
 def test_ids_count_upwards_from_one(world: World) -> None:
-    assert [world.taking, world.making, world.bidding] == [1, 2, 3]
-    assert world.open(world.stranger) == 4 == world.house.account_count()
+    assert [world.collecting, world.taking, world.making, world.bidding] == [1, 2, 3, 4]
+    assert world.open(world.stranger) == 5 == world.house.account_count()
 
 
 def test_there_is_no_fourth_mode(world: World) -> None:
@@ -28,7 +28,7 @@ def test_there_is_no_fourth_mode(world: World) -> None:
 def test_an_account_that_does_not_exist_has_no_owner_and_nothing(world: World) -> None:
     for account in (0, 99):
         assert world.house.owner_of(account) == EMPTY
-        assert not world.house.controls(account, world.stranger)
+        assert not world.house.controls(account, world.stranger, SCOPE_ALL)
         assert world.state(account) == [([], 0, 0, [0], ISOLATED)]
 
 

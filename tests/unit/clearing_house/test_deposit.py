@@ -38,7 +38,7 @@ def test_what_arrived_is_credited_not_what_was_asked_for(world: World) -> None:
     token, kind = rude(world, units=10_000)
     token.set_manners(100, 0, False, False, sender=world.owner)
     world.house.deposit(world.taking, kind, 10_000, sender=world.taker)
-    assert world.house.balance_of(world.taking, kind) == 9_900 == world.house.collaterals(kind).credited
+    assert world.house.balance_of(world.taking, kind) == 9_900 == world.house.credited(kind)
     world.check_ledger()
 
 
@@ -76,7 +76,7 @@ def test_without_an_allowance_nothing_is_taken(world: World) -> None:
 
 @pytest.mark.parametrize("kind", [2, 2**256 - 1])
 def test_an_unknown_kind_is_refused(world: World, kind: int) -> None:
-    assert world.tries(world.house.deposit, world.taking, kind, 1, sender=world.taker) == "custody: unknown kind"
+    assert world.tries(world.house.deposit, world.taking, kind, 1, sender=world.taker) == "collaterals: unknown kind"
 
 
 def test_an_account_takes_nothing_from_strangers(world: World) -> None:
@@ -88,7 +88,7 @@ def test_an_account_takes_nothing_from_strangers(world: World) -> None:
 
 
 def test_deposits_stop_at_the_cap(world: World) -> None:
-    world.house.set_cap(WETH, 10, sender=world.owner)
+    world.collaterals.set_cap(WETH, 10, sender=world.owner)
     world.give(world.weth, world.taker, 20)
     assert world.tries(world.house.deposit, world.taking, WETH, 11, sender=world.taker) == "custody: cap"
     world.house.deposit(world.taking, WETH, 10, sender=world.taker)
@@ -99,7 +99,7 @@ def test_deposits_stop_at_the_cap(world: World) -> None:
 
 def test_the_cap_counts_what_arrived(world: World) -> None:
     token, kind = rude(world)
-    world.house.set_cap(kind, 99, sender=world.owner)
+    world.collaterals.set_cap(kind, 99, sender=world.owner)
     token.set_manners(100, 0, False, False, sender=world.owner)
     assert world.tries(world.house.deposit, world.taking, kind, 100, sender=world.taker) is None
 
@@ -130,7 +130,7 @@ def test_a_stale_price_stops_no_deposit(world: World) -> None:
     """INV-13."""
     token = world.owner.deploy(world.contracts.Token, "Stale", "OLD", 18)
     kind, source = world.list_kind(token)
-    source.set_price(WAD, False, sender=world.owner)
+    source.set_peg(WAD, False, sender=world.owner)
     world.give(token, world.taker, 1)
     world.house.deposit(world.taking, kind, 1, sender=world.taker)
     assert not world.figures(world.taking).fresh
@@ -153,7 +153,7 @@ def test_collateral_takes_a_place_among_the_underlyings(world: World) -> None:
 def test_a_claim_on_an_underlying_without_market_stops_no_account(world: World) -> None:
     """A kind may be listed before its market is published: whoever holds it must stay in reach of a liquidation."""
     token = world.owner.deploy(world.contracts.Token, "Early", "ELY", 18)
-    kind, _ = world.list_kind(token, price=None, underlying=9)
+    kind, _ = world.list_kind(token, peg=None, underlying=9)
     account = world.open(world.taker, usd=4_500)
     world.trade(account, world.making, perp(10))
     world.give(token, world.taker, 1)

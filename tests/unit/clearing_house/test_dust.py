@@ -64,7 +64,7 @@ def dust_batch(rng: random.Random, world: World, one: int, two: int, count: int)
         elif kind == TRANSFER:
             acts.append(action(kind, sender, counterparty=receiver, **what))
         else:
-            acts.append(action(kind, sender, counterparty=receiver, legs=[dust_leg(rng, world)]))
+            acts.append(world.trade_action(sender, receiver, dust_leg(rng, world)))
     return acts
 
 
@@ -98,7 +98,7 @@ def test_dust_between_ones_own_accounts_is_worth_nothing(world: World, seed: int
 def test_dust_traded_with_another_at_its_mark_gains_nothing(world: World) -> None:
     """The maker quotes the mark, rounded against the taker by less than 1e-9 USD a unit."""
     account = world.open(world.taker, usd=100)
-    legs = [call(world.month, 2000 + i, 0.000001) for i in range(16)]
+    legs = [call(world.month, 2000 + 10 * i, 0.000001) for i in range(16)]
     buys = []
     for leg in legs:
         price = world.marked(leg)[5] + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from scripts import protocol
 from tests.unit.protocol_fixtures import (
     BTC,
     ETH,
@@ -115,12 +116,12 @@ def test_luna_2022_a_price_does_not_go_back_in_time(world: World) -> None:
 def test_moonwell_2026_collateral_without_its_market_is_worth_nothing_new(world: World) -> None:
     """INV-13: one of two feeds that a value stands on is missing."""
     token = world.owner.deploy(world.contracts.Token, "Staked", "STK", 18)
-    kind, source = world.list_kind(token, 2_400 * WAD, ETH)
+    kind, source = world.list_kind(token, underlying=ETH)
     account = world.open(world.taker)
     world.give(token, world.taker, 10 * WAD)
     world.house.deposit(account, kind, 10 * WAD, sender=world.taker)
     assert world.try_trade(account, world.making, perp(1)) is None
-    source.set_price(2_400 * WAD, False, sender=world.owner)
+    source.set_peg(WAD, False, sender=world.owner)
     assert not world.figures(account).fresh
     assert world.try_trade(account, world.making, perp(1)) == MARGIN
 
@@ -141,11 +142,12 @@ def test_maker_2020_what_nobody_bids_for_stays_where_it_is(world: World) -> None
 def test_derive_nobody_puts_dust_into_a_bidders_account(world: World) -> None:
     """INV-11: no legs, no collateral, no cash, without the consent of its side."""
     bidder = world.bidding
-    legs = [call(world.month, 2000, 0.000001, 1)]
-    assert (
-        world.tries(world.house.trade, world.taking, bidder, legs, 1, 2**64, b"", sender=world.taker)
-        == "exchange: not approved"
-    )
+    leg = call(world.month, 2000, 0.000001, 1)
+    sides = [
+        world.called(world.order(a, *legs)) for a, legs in ((bidder, protocol.opposite([leg])), (world.taking, [leg]))
+    ]
+    answer = world.tries(world.house.trade, protocol.submission(*sides), sender=world.taker)
+    assert answer == "exchange: not approved"
     assert world.tries(world.house.deposit, bidder, QUOTE, 1, sender=world.taker) == "accounts: not authorised"
     transfer = (world.house.transfer, world.taking, bidder, QUOTE, 1)
     assert world.tries(*transfer, sender=world.taker) == "accounts: not authorised"
@@ -175,8 +177,10 @@ def test_arcadia_2023_no_setter_but_that_of_the_engine_touches_an_account(world:
     """INV-14: caps, terms of liquidation and pauses change nobody's health."""
     account = leveraged(world)
     before = world.figures(account)
-    world.house.set_cap(QUOTE, 0, sender=world.owner)
-    world.house.set_cap(WETH, 0, sender=world.owner)
+    world.collaterals.set_cap(QUOTE, 0, sender=world.owner)
+    world.collaterals.set_cap(WETH, 0, sender=world.owner)
+    world.collaterals.set_withdrawal_limit(QUOTE, 1, sender=world.owner)
+    world.collaterals.poke(WETH, sender=world.stranger)
     world.house.set_paused(3, sender=world.owner)
     world.liquidation.set_terms(WAD // 5, WAD, sender=world.owner)
     assert world.figures(account) == before

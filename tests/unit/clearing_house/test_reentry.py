@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from web3.exceptions import ContractLogicError
 
+from scripts import protocol
 from tests.unit.protocol_fixtures import QUOTE, WAD, World, action, perp, reason, usd
 
 # What `RudeToken` notes of a call that failed without an answer.
@@ -25,8 +26,14 @@ def anything(abi_type: Any, account: int, someone: str) -> Any:
         return someone
     if name == "bytes32":
         return b"\x01" * 32
-    if name.startswith("bytes"):
-        return b""
+    if name == "bytes4":
+        return b"\x01" * 4
+    if name == "bytes":
+        # Of two orders of one account, which is refused with a reason.
+        side = protocol.Consent(protocol.Order(account, ()), someone)
+        return protocol.submission(side, side)
+    if name == "tuple":
+        return tuple(anything(component, account, someone) for component in abi_type.components)
     return name == "bool" or account
 
 
@@ -94,18 +101,37 @@ def test_at_any_other_time_each_is_answered(world: World, hostile: Any) -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("name", ["exchange", "liquidation"])
+@pytest.mark.parametrize("name", ["exchange", "liquidation", "settlement", "money_market"])
 def test_there_is_no_way_in_by_the_other_contracts(world: World, hostile: Any, name: str) -> None:
     """What they do for the token asks the clearing house first."""
     token, kind, account = hostile
     contract = getattr(world.protocol, name)
-    entrances = {"exchange": ["approve_trade", "cancel_nonce"], "liquidation": ["liquidate", "largest_slice"]}[name]
+    entrances = {
+        "exchange": ["approve", "cancel", "cancel_range", "cancel_below", "set_fees"],
+        "liquidation": ["liquidate", "largest_slice"],
+        "settlement": ["settle", "realise"],
+        "money_market": ["set_interest_rates", "collect"],
+    }[name]
     calls = payloads(contract, account, token.address)
     if name == "liquidation":
         calls["liquidate"] = bytes(contract.liquidate.encode_input(1, account, WAD, 0, 0, 2**64))
     token.set_calls(contract, [calls[entrance] for entrance in entrances], sender=world.owner)
     world.house.deposit(world.taking, kind, 1_000, sender=world.taker)
     assert list(token.outcomes()) == [LOCKED] * len(entrances)
+
+
+@pytest.mark.parametrize("name", ["exchange", "liquidation", "collaterals"])
+def test_the_other_contracts_change_nothing_in_the_middle_of_a_transfer(world: World, hostile: Any, name: str) -> None:
+    """Every function that can change state is refused, but for the note of a rate, which moves no value."""
+    token, kind, account = hostile
+    contract = getattr(world.protocol, name)
+    calls = payloads(contract, account, token.address)
+    harmful = {abi.name for abi in contract.contract_type.mutable_methods} - {"poke"}
+    token.set_calls(contract, [calls[function] for function in harmful], sender=world.owner)
+    before = world.state(account, world.making)
+    world.house.deposit(world.taking, kind, 1_000, sender=world.taker)
+    assert len(harmful) == len(token.outcomes()) and all(token.outcomes()), harmful
+    assert world.state(account, world.making) == before
 
 
 def test_others_go_on_as_if_nothing_were(world: World, hostile: Any) -> None:

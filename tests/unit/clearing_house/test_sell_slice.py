@@ -14,7 +14,9 @@ from tests.unit.protocol_fixtures import LIQUIDATION, WAD, World, perp
 def seller(world: World) -> World:
     """The house sells as a contract of the tests says."""
     rule = world.owner.deploy(world.contracts.SliceSeller)
-    world.house.set_contracts(world.protocol.report, world.exchange, rule, sender=world.owner)
+    p = world.protocol
+    contracts = (p.report, p.exchange, rule, p.settlement, p.collaterals, p.money_market)
+    world.house.set_contracts(*contracts, sender=world.owner)
     return world
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.protocol_fixtures import (
     BTC,
     CROSS,
+    DAY,
     DEPOSIT,
     ETH,
     QUOTE,
@@ -182,9 +183,9 @@ def test_who_has_no_position_may_withdraw_on_stale_data(world: World) -> None:
 
 
 def test_a_position_that_could_not_be_opened_any_more_can_be_closed(world: World) -> None:
-    """Decision 7: the market fell, and with it the highest strike that may be traded."""
+    """Decision 7: the market fell, and with it the highest strike that may be opened."""
     account = world.open(world.taker, usd=10_000)
-    legs = [put(world.month, 199_000, size) for size in (-0.01, 0.01)]
+    legs = [put(world.month, 19_900, size) for size in (-0.01, 0.01)]
     world.trade(account, world.making, world.marked(legs[0]))
     world.move(0.9)
     assert world.try_trade(account, world.making, world.marked(legs[1])) is None
@@ -193,7 +194,7 @@ def test_a_position_that_could_not_be_opened_any_more_can_be_closed(world: World
 def test_what_was_never_published_is_never_used(world: World) -> None:
     """INV-13."""
     assert world.try_trade(world.taking, world.making, perp(1, 2000, 9)) == "engine: no market data"
-    expiry = world.week + 1
+    expiry = world.week - DAY
     assert world.try_trade(world.taking, world.making, call(expiry, 2000, 1)) == "engine: no expiry data"
 
 
@@ -220,7 +221,7 @@ def stale_tokens(world: World, *holders: int) -> int:
     world.give(token, world.taker, 10**24 + len(holders))
     for holder in holders:
         world.house.deposit(holder, kind, 1, sender=world.taker)
-    source.set_price(WAD, False, sender=world.owner)
+    source.set_peg(WAD, False, sender=world.owner)
     return kind
 
 
@@ -238,7 +239,7 @@ def test_a_stale_price_of_collateral_buys_no_options(world: World) -> None:
     debtor, winner = world.open(world.taker), world.open(world.taker)
     batch = [
         action(DEPOSIT, debtor, collateral=kind, amount=10**24),
-        world.trade_action(debtor, winner, call(world.week, 100_000, 1, 890_000)),
+        world.trade_action(debtor, winner, call(world.week, 20_000, 1, 890_000)),
         action(WITHDRAW, winner, collateral=QUOTE, amount=usd(880_000), recipient=world.taker.address),
     ]
     assert world.tries(world.house.execute, batch, sender=world.taker) == REFUSED
@@ -359,8 +360,8 @@ def test_a_transfer_makes_its_receiver_no_worse(world: World) -> None:
 def test_no_account_loses_its_margin_by_the_passage_of_one_block(world: World) -> None:
     """INV-04. A put is worth D (K - F): of a strike of billions, twelve seconds of interest exceed the margin of F."""
     long, short = world.open(world.taker, usd=10_000), world.open(world.taker, usd=10_000)
-    assert world.try_trade(long, short, world.marked(put(world.quarter, 4e12, 1))) == "exchange: strike"
-    world.trade(long, short, world.marked(put(world.quarter, 200_000, 1)))
+    assert world.try_trade(long, short, world.marked(put(world.quarter, 4e12, 1))) == "exchange: not listed"
+    world.trade(long, short, world.marked(put(world.quarter, 20_000, 1)))
     world.wait(12)
     assert world.health(long) >= 0 and world.health(short) >= 0
 
@@ -370,15 +371,15 @@ def test_what_closes_beside_it_opens_no_such_strike(world: World) -> None:
     long, short = world.open(world.taker, usd=10_000), world.open(world.taker, usd=10_000)
     world.trade(long, short, perp(0.01))
     strike = world.marked(put(world.quarter, 4e12, 1))
-    assert world.try_trade(long, short, perp(-0.01), strike) == "exchange: strike"
+    assert world.try_trade(long, short, perp(-0.01), strike) == "exchange: not listed"
 
 
 def test_a_strike_that_became_too_high_does_not_grow(world: World) -> None:
     """INV-04, as above: it may only be closed."""
     account = world.open(world.taker, usd=10_000)
-    strike = put(world.month, 199_000, 0.01)
+    strike = put(world.month, 19_900, 0.01)
     world.trade(account, world.making, world.marked(strike))
     world.move(0.9)
-    assert world.try_trade(account, world.making, world.marked(strike)) == "exchange: strike"
+    assert world.try_trade(account, world.making, world.marked(strike)) == "exchange: not listed"
     back = world.marked((*strike[:4], -strike[4], 0))
     assert world.try_trade(account, world.making, back) is None

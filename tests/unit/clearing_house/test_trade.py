@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
+from python_model import listing
+from scripts import protocol
 from tests.unit.protocol_fixtures import (
     BTC,
     CALL,
     DAY,
     ETH,
     FUTURE,
-    NOTHING_SIGNED,
     PERP,
     PUT,
     WAD,
+    Order,
     World,
     call,
     flat_market,
@@ -160,9 +162,13 @@ def test_a_loss_is_realised_into_debt(world: World) -> None:
 
 
 def test_only_the_takers_side_takes(world: World) -> None:
-    terms = world.terms(world.taking, world.making, perp(1))
+    """Nobody calls for it, and nobody is it."""
+    data = world.data(world.taking, world.making, perp(1))
+    quote = world.signed(world.order(world.making, perp(-1)))
     for user in (world.stranger, world.maker, world.owner):
-        assert world.tries(world.house.trade, *terms, sender=user) == "accounts: not authorised"
+        assert world.tries(world.house.trade, data, sender=user) == "exchange: not approved"
+        alone = protocol.submission(quote, world.called(world.order(world.taking, perp(1)), user))
+        assert world.tries(world.house.trade, alone, sender=user) == "accounts: not authorised"
 
 
 def test_an_account_does_not_trade_with_itself(world: World) -> None:
@@ -171,7 +177,8 @@ def test_an_account_does_not_trade_with_itself(world: World) -> None:
 
 def test_two_accounts_of_one_owner_need_no_signature(world: World) -> None:
     other = world.open(world.taker, usd=10_000)
-    world.house.trade(world.taking, other, [perp(1)], 0, 0, NOTHING_SIGNED, sender=world.taker)
+    sides = [world.called(world.order(account, perp(size))) for account, size in ((other, -1), (world.taking, 1))]
+    world.house.trade(protocol.submission(*sides), sender=world.taker)
     assert world.sizes(other) == {instrument(perp(1)): -1_000_000}
 
 
@@ -190,7 +197,8 @@ def test_legs_stand_in_order_and_once(world: World) -> None:
     other = world.open(world.taker, usd=100_000)
 
     def answer(legs: list[Any]) -> str | None:
-        return world.tries(world.house.trade, world.taking, other, legs, 0, 0, NOTHING_SIGNED, sender=world.taker)
+        orders = Order(other, protocol.opposite(legs)), Order(world.taking, tuple(legs))
+        return world.tries(world.house.trade, protocol.submission(*map(world.called, orders)), sender=world.taker)
 
     assert answer(ordered) is None
     for i in range(3):
@@ -205,7 +213,7 @@ def test_what_has_expired_is_not_traded(world: World) -> None:
         world.move(1.0, u)
     # The clock stands at the expiry itself: moving two markets took two seconds.
     assert world.now == world.week + 1
-    assert world.try_trade(world.taking, world.making, future(world.week, 1)) == "exchange: expired"
+    assert world.try_trade(world.taking, world.making, future(world.week, 1)) == "exchange: leg expired"
     assert world.try_trade(world.taking, world.making, future(world.month, 1)) is None
 
 
@@ -214,7 +222,7 @@ def test_the_last_second_of_an_instrument_is_the_one_before_its_expiry(world: Wo
     world.move(1.0, ETH)
     assert world.try_trade(world.taking, world.making, future(world.week, 1)) is None
     world.wait(1)
-    assert world.try_trade(world.taking, world.making, future(world.week, 1)) == "exchange: expired"
+    assert world.try_trade(world.taking, world.making, future(world.week, 1)) == "exchange: leg expired"
 
 
 @pytest.mark.parametrize(
@@ -223,7 +231,7 @@ def test_the_last_second_of_an_instrument_is_the_one_before_its_expiry(world: Wo
         ((0, 0, 0, PERP, 1, 1), "position: underlying"),
         ((256, 0, 0, PERP, 1, 1), "position: underlying"),
         ((ETH, 0, 0, 4, 1, 1), "position: kind"),
-        ((ETH, 1, 0, PERP, 1, 1), "exchange: expired"),
+        ((ETH, 1, 0, PERP, 1, 1), "exchange: leg expired"),
         ((ETH, 2**32 - 1, 0, PERP, 1, 1), "position: expiry"),
         ((ETH, 0, 0, FUTURE, 1, 1), "position: expiry"),
         ((ETH, 2**32, 0, FUTURE, 1, 1), "position: expiry"),
@@ -232,9 +240,9 @@ def test_the_last_second_of_an_instrument_is_the_one_before_its_expiry(world: Wo
         ((ETH, 2**32 - 1, 0, PUT, 1, 1), "position: strike"),
         ((ETH, 2**32 - 1, 9 * 10**18 + 1, PUT, 1, 1), "position: strike"),
         ((ETH, 0, 0, PERP, 0, 1), "position: size"),
-        ((ETH, 0, 0, PERP, 9 * 10**18 + 1, 1), "position: size"),
-        ((ETH, 0, 0, PERP, -9 * 10**18 - 1, 1), "position: size"),
-        ((ETH, 0, 0, PERP, 1, 2**72), "exchange: price"),
+        ((ETH, 0, 0, PERP, 9 * 10**18 + 1, 1), "exchange: ratio"),
+        ((ETH, 0, 0, PERP, -9 * 10**18 - 1, 1), "exchange: ratio"),
+        ((ETH, 0, 0, PERP, 1, 2**72), "exchange: price range"),
     ],
 )
 def test_a_leg_out_of_bounds_is_refused(world: World, leg: Any, reason: str) -> None:
@@ -243,7 +251,12 @@ def test_a_leg_out_of_bounds_is_refused(world: World, leg: Any, reason: str) -> 
 
 
 def test_the_smallest_size_of_all_numbers_is_refused(world: World) -> None:
-    assert world.try_trade(world.taking, world.making, (ETH, 0, 0, PERP, -(2**255), 1)) == ""
+    """It has no opposite."""
+    other = world.open(world.taker)
+    for ratio in (-(2**255), 2**255 - 1):
+        orders = Order(other, ((ETH, 0, 0, PERP, ratio, 1),)), Order(world.taking, ((ETH, 0, 0, PERP, -(2**255), 1),))
+        answer = world.tries(world.house.trade, protocol.submission(*map(world.called, orders)), sender=world.taker)
+        assert answer == ("" if ratio < 0 else "exchange: legs differ")
 
 
 def test_sizes_add_up_within_bounds(world: World) -> None:
@@ -253,24 +266,16 @@ def test_sizes_add_up_within_bounds(world: World) -> None:
     for u in (ETH, BTC):
         world.move(1.0, u)
     size = 9 * 10**18
-    world.house.trade(
-        world.making, world.bidding, [(9, 0, 0, PERP, size, 1000)], *self_signed(world, size), sender=world.maker
-    )
+    world.trade(world.making, world.bidding, (9, 0, 0, PERP, size, 1000))
     one = world.try_trade(world.making, world.bidding, (9, 0, 0, PERP, 1, 1000))
     assert one == "positions: size"
-
-
-def self_signed(world: World, size: int) -> tuple[int, int, bytes]:
-    """Nonce, deadline and signature of the bidder as the maker of that one leg."""
-    *_, nonce, deadline, signature = world.terms(world.making, world.bidding, (9, 0, 0, PERP, size, 1000))
-    return nonce, deadline, signature
 
 
 # --------------------------------------------------------------------------------------------------------------- limits
 
 
 def test_a_book_has_128_legs_at_most(world: World) -> None:
-    strikes = [1000 + 16 * i for i in range(128)]
+    strikes = [1000 + 10 * i for i in range(128)]
     for at in range(0, 128, 16):
         world.trade(world.making, world.bidding, *(call(world.month, k, 1, 10) for k in strikes[at : at + 16]))
     assert len(world.house.book(world.making)) == 128
@@ -283,7 +288,7 @@ def test_a_book_has_128_legs_at_most(world: World) -> None:
 
 
 def test_an_underlying_has_16_expiries_at_most(world: World) -> None:
-    days = range(1, 18)
+    days = [d for d in range(1, 400) if listing.admits_expiry(world.start + d * DAY, world.now)][:17]
     for some in (days[:9], days[9:]):
         world.publish(ETH, flat_market(2000.0, world.start, days=some))
     legs = [future(world.start + d * DAY, 0.1) for d in days]
@@ -317,11 +322,12 @@ def test_initial_margin_is_asked_of_either_side(world: World, poor: str) -> None
     assert world.state(*pair)[0][0] == before[0][0]
 
 
-def test_a_trade_that_is_refused_spends_no_nonce(world: World) -> None:
+def test_a_trade_that_is_refused_fills_nothing(world: World) -> None:
     account = world.open(world.taker, usd=1)
-    terms = world.terms(account, world.making, perp(10))
-    assert world.tries(world.house.trade, *terms, sender=world.taker) == MARGIN
-    assert not world.exchange.nonce_used(world.making, terms[3])
+    quote = world.order(world.making, perp(-10))
+    data = protocol.submission(world.signed(quote), world.called(world.order(account, perp(10))))
+    assert world.tries(world.house.trade, data, sender=world.taker) == MARGIN
+    assert world.exchange.filled(world.digest(quote)) == 0
 
 
 def test_a_premium_is_margin_paid(world: World) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.protocol_fixtures import (
     FOR_EVER,
     QUOTE,
+    SCOPE_ALL,
     SPOT,
     WAD,
     WETH,
@@ -37,7 +38,7 @@ def test_an_owner_does_not_pay_to_others(world: World) -> None:
 
 def test_a_common_operator_does_not_mix_two_owners(world: World) -> None:
     for account in (world.taking, world.making):
-        world.house.set_operator(account, world.operator, FOR_EVER, sender=world.user(account))
+        world.house.set_operator(account, world.operator, FOR_EVER, SCOPE_ALL, sender=world.user(account))
     answer = world.tries(world.house.transfer, world.taking, world.making, QUOTE, 1, sender=world.operator)
     assert answer == "accounts: two owners"
 
@@ -52,7 +53,7 @@ def test_an_account_sends_nothing_to_itself(world: World) -> None:
     [
         (QUOTE, usd(100_000) + 1, "custody: not enough"),
         (WETH, 1, "custody: not enough"),
-        (2, 0, "custody: unknown kind"),
+        (2, 0, "collaterals: unknown kind"),
     ],
 )
 def test_nobody_sends_what_is_not_there(world: World, kind: int, amount: int, reason: str) -> None:

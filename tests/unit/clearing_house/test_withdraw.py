@@ -139,7 +139,7 @@ def test_nobody_else_withdraws(world: World, user: str) -> None:
 def test_an_unknown_kind_is_refused(world: World) -> None:
     assert (
         world.tries(world.house.withdraw, world.taking, 9, 0, world.taker, sender=world.taker)
-        == "custody: unknown kind"
+        == "collaterals: unknown kind"
     )
 
 
@@ -167,7 +167,7 @@ def test_a_fee_of_the_token_is_the_recipients(world: World) -> None:
     token.set_manners(1_000, 0, False, False, sender=world.owner)
     world.house.withdraw(world.taking, kind, 1_000, world.heir, sender=world.taker)
     assert token.balanceOf(world.heir) == 900
-    assert world.house.collaterals(kind).credited == 0
+    assert world.house.credited(kind) == 0
 
 
 def test_a_token_that_says_nothing_is_sent(world: World) -> None:
@@ -202,5 +202,5 @@ def test_a_kind_that_is_gone_is_asked_for_no_price(world: World) -> None:
     world.give(token, world.taker, 10)
     world.house.deposit(world.taking, kind, 10, sender=world.taker)
     world.house.withdraw(world.taking, kind, 10, world.taker, sender=world.taker)
-    source.set_price(WAD, False, sender=world.owner)
+    source.set_peg(WAD, False, sender=world.owner)
     assert world.figures(world.taking).fresh

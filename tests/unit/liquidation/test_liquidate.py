@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.collaterals.kinds import deposit, staked
 from tests.unit.protocol_fixtures import (
     BTC,
     CROSS,
@@ -18,6 +19,8 @@ from tests.unit.protocol_fixtures import (
     NO_LIMITS,
     QUOTE,
     RISK,
+    SCOPE_FUNDS,
+    SCOPE_TRADE,
     SPOT,
     TRANSACTION_GAS_LIMIT,
     WAD,
@@ -111,8 +114,10 @@ def test_only_the_bidders_side_bids(world: World) -> None:
     for user in (world.stranger, world.owner, world.taker):
         reason = world.tries(world.liquidation.liquidate, *bid(world, account), sender=user)
         assert reason == "accounts: not authorised"
-    world.house.set_operator(world.bidding, world.operator, 2**64, sender=world.bidder)
-    assert world.tries(world.liquidation.liquidate, *bid(world, account), sender=world.operator) is None
+    appoint = (world.house.set_operator, world.bidding, world.operator, 2**64)
+    for scope, reason in ((SCOPE_FUNDS, "accounts: not authorised"), (SCOPE_TRADE, None)):
+        appoint[0](*appoint[1:], scope, sender=world.bidder)
+        assert world.tries(world.liquidation.liquidate, *bid(world, account), sender=world.operator) == reason
 
 
 def test_a_bid_ends_at_its_deadline(world: World) -> None:
@@ -164,7 +169,7 @@ def test_a_bidder_with_too_many_legs_is_refused(world: World) -> None:
     account = distressed(world)
     full, other = world.open(world.bidder, usd=1_000_000), world.open(world.bidder, usd=1_000_000)
     for at in range(0, 128, 16):
-        world.trade(full, other, *(call(world.month, 1000 + 16 * i, 0.01, 10) for i in range(at, at + 16)))
+        world.trade(full, other, *(call(world.month, 1000 + 10 * i, 0.01, 10) for i in range(at, at + 16)))
     assert answer(world, *bid(world, account, full)) == "positions: too many legs"
 
 
@@ -239,7 +244,7 @@ def random_book(world: World, seed: int) -> list[Leg]:
         unit = SPOT[ETH] / SPOT[u]
         size = round(rng.uniform(-3, 1.5) * unit, 6)
         expiry = rng.choice([world.week, world.month, world.quarter])
-        strike = round(SPOT[u] * rng.uniform(0.7, 1.4), 2)
+        strike = float(f"{SPOT[u] * rng.uniform(0.7, 1.4):.3g}")
         kind = rng.choice(["call", "put", "future", "perp"])
         leg = {
             "call": lambda: world.marked(call(expiry, strike, size, 0, u)),  # noqa: B023
@@ -352,19 +357,19 @@ def test_selling_oneself_to_a_friend_profits_nobody(world: World) -> None:
 # ------------------------------------------------------------------------------------- what must not stop a liquidation
 
 
-def account_with_deep_puts(world: World, sign: int) -> int:
+def account_with_deep_puts(world: World, sign: int, perps: float = 2.18) -> int:
     """An unhealthy account that holds, beside a perpetual, 126 millionths of a put against 126 legs of a millionth.
 
-    The strikes are the highest that can be had, so that a millionth is worth seven dollars. They balance, unless one
-    side is cut and the other taken whole, as every slice does that is not all.
+    The strikes are the highest that can be had, so that a millionth is worth two thirds of a dollar. They balance,
+    unless one side is cut and the other taken whole, as every slice does that is not all.
     """
-    account, other = world.open(world.taker, usd=900), world.open(world.taker, usd=10_000)
-    one = put(world.month, 99 * SPOT[BTC], sign * 0.000126, 0, BTC)
-    against = [put(world.month, 99 * SPOT[BTC] + i, -sign * 0.000001, 0, BTC) for i in range(1, 127)]
+    account, other = world.open(world.taker, usd=round(perps * 413, 6)), world.open(world.taker, usd=10_000)
+    one = put(world.month, 9 * SPOT[BTC], sign * 0.000126, 0, BTC)
+    against = [put(world.month, 100_000 + 1_000 * i, -sign * 0.000001, 0, BTC) for i in range(404, 530)]
     legs = [world.marked(leg) for leg in (one, *against)]
     batch = [world.trade_action(account, other, *legs[at : at + 16]) for at in range(0, 127, 16)]
     world.house.execute(batch, sender=world.taker)
-    world.trade(account, world.making, perp(2.18))
+    world.trade(account, world.making, perp(perps))
     world.move(0.94)
     assert world.health(account) < 0
     return account
@@ -382,8 +387,8 @@ def test_the_rounding_of_slices_stops_no_liquidation(world: World, sign: int) ->
 
 
 def test_a_slice_worth_nothing_is_for_those_who_take_debts(world: World) -> None:
-    """INV-09. A smaller slice of the same account is rounded to a debt, so that its price is 0."""
-    account = account_with_deep_puts(world, 1)
+    """INV-09. A slice of such an account with less beside the puts is rounded to a debt, so that its price is 0."""
+    account = account_with_deep_puts(world, 1, 0.5)
     assert answer(world, *bid(world, account, fraction=WAD // 10)) == "liquidation: no value"
 
 
@@ -408,7 +413,7 @@ def test_collateral_with_a_stale_price_is_not_taken_for_a_shield(world: World) -
     """INV-09, INV-11: a wei of anything whose source sleeps, deposited by the account in distress."""
     account = distressed(world)
     _, kind, source = sleepy(world)
-    source.set_price(WAD, False, sender=world.owner)
+    source.set_peg(WAD, False, sender=world.owner)
     assert world.tries(world.house.deposit, account, kind, 1, sender=world.taker) == "custody: stale price"
     assert answer(world, *bid(world, account)) is None
 
@@ -420,7 +425,7 @@ def test_a_speck_of_collateral_whose_price_grew_stale_shields_nobody(world: Worl
     account = world.open(world.taker, usd=4_500)
     world.trade(account, world.making, perp(10))
     world.house.deposit(account, kind, amount, sender=world.taker)
-    source.set_price(WAD, False, sender=world.owner)
+    source.set_peg(WAD, False, sender=world.owner)
     world.move(0.85)
     assert world.health(account) < 0
     assert answer(world, *bid(world, account)) is None
@@ -438,13 +443,15 @@ def test_a_speck_of_a_leg_whose_price_grew_stale_shields_nobody(world: World) ->
 
 def test_what_may_be_worth_more_than_its_stale_price_protects(world: World) -> None:
     """INV-13: sold only if short of margin by more than twice the value in doubt."""
-    _, kind, source = sleepy(world, WAD)
     account = distressed(world)
     missing = -world.health(account)
-    world.house.deposit(account, kind, WAD, sender=world.taker)
-    # One token counts 0.95 after its haircut, and may be worth 2 more.
-    for price, reason in ((missing * 100 // 295 - 10**6, None), (missing * 100 // 295 + 10**6, "liquidation: healthy")):
-        source.set_price(price, False, sender=world.owner)
+    # A token of 1 USD counts 0.95 after its haircut, and may be worth 2 more.
+    protecting = missing * 100 // 295
+    _, kind, source = sleepy(world, protecting + 10**6)
+    for amount, reason in ((protecting - 10**6, None), (2 * 10**6, "liquidation: healthy")):
+        source.set_peg(WAD, True, sender=world.owner)
+        world.house.deposit(account, kind, amount, sender=world.taker)
+        source.set_peg(WAD, False, sender=world.owner)
         assert answer(world, *bid(world, account)) == reason
 
 
@@ -463,14 +470,14 @@ def test_a_leg_that_has_expired_shields_nobody(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "days", "strikes"),
-    [(2, (30,), 16), (2, (7, 30), 6.5), (2, (7, 30, 60, 90), 1.75), (CROSS, (30,), 4), (CROSS, (7, 30, 60, 90), 1)],
+    [(2, (28,), 16), (2, (7, 28), 6.5), (2, (7, 28, 56, 91), 1.75), (CROSS, (28,), 4), (CROSS, (7, 28, 56, 91), 1)],
 )
 def test_an_account_at_all_limits_is_sold_in_one_transaction(
     world: World, mode: int, days: tuple[int, ...], strikes: float
 ) -> None:
     """8 underlyings and 16 kinds of collateral; 128 legs of 8 expiries, 104 of 16, 56 of 32; 32 legs in cross mode.
 
-    A transaction has at most 2**24 gas since Osaka.
+    Fifteen of the kinds have sources of rate and peg. A transaction has at most 2**24 gas since Osaka.
     """
     account = world.open(world.taker, usd=100_000, mode=mode)
     others = range(10, 18)
@@ -483,10 +490,9 @@ def test_an_account_at_all_limits_is_sold_in_one_transaction(
     more = call(world.start + days[0] * DAY, 90, -5, 5, others[0])
     assert str(world.try_trade(account, world.making, more)).startswith("positions: "), "the book is not at its limit"
     for i in range(15):
-        token = world.owner.deploy(world.contracts.Token, "Claim", "CLM", 18)
-        kind, _ = world.list_kind(token, 100 * WAD, others[i % 8])
-        world.give(token, world.taker, WAD)
-        world.house.deposit(account, kind, WAD, sender=world.taker)
+        kind = staked(world, underlying=others[i % 8])
+        kind.token.mint(world.taker, WAD, sender=world.taker)
+        deposit(world, kind, account, WAD)
     world.drain(account)
     for u in others:
         world.publish(u, moved(flat_market(100.0, world.start, days=days), 1.08))

@@ -1,0 +1,76 @@
+"""Defects planted in a copy of the contracts, compiled with the vyper of this environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ape.contracts import ContractContainer
+from ethpm_types import Bytecode
+
+ROOT = Path(__file__).resolve().parents[2]
+EVM_VERSION = yaml.safe_load((ROOT / "ape-config.yaml").read_text())["vyper"]["evm_version"]
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A text that occurs once in a source under contracts/, what to put in its place, and which contract to rebuild."""
+
+    name: str
+    source: str
+    text: str
+    planted: str
+    rebuilds: str
+
+
+def plant(folder: Path, defect: Defect | None) -> Path:
+    """Copy the contracts into a folder, with the defect in them."""
+    shutil.copytree(ROOT / "contracts", folder / "contracts", ignore=shutil.ignore_patterns("mocks"))
+    if defect is not None:
+        path = folder / "contracts" / defect.source
+        source = path.read_text()
+        if source.count(defect.text) != 1:
+            raise LookupError(
+                f"{defect.name}: contracts/{defect.source} holds {defect.text!r} {source.count(defect.text)} times"
+                " instead of once; plant the defect where the code is now"
+            )
+        path.write_text(source.replace(defect.text, defect.planted))
+    return folder
+
+
+def build(folder: Path, defect: Defect | None, contract: str) -> str:
+    """The deployment bytecode of a contract whose sources hold the defect."""
+    plant(folder, defect)
+    command = [Path(sys.executable).parent / "vyper", f"contracts/{contract}.vy", "-f", "bytecode", "-p", folder]
+    run = subprocess.run([*command, "--evm-version", EVM_VERSION], cwd=folder, capture_output=True, text=True)
+    if run.returncode != 0:
+        raise RuntimeError(f"{defect.name if defect else contract} does not compile:\n{run.stderr}")
+    return run.stdout.strip()
+
+
+@contextmanager
+def building(
+    folder: Callable[[str], Path], jobs: Mapping[str, tuple[Defect | None, str]]
+) -> Iterator[dict[str, Future[str]]]:
+    """Bytecode by name of a job, a defect and the contract that it is in, each compiled in a process of its own."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {name: pool.submit(build, folder("contracts"), *job) for name, job in jobs.items()}
+        pool.shutdown(cancel_futures=True)
+
+
+def deploy(contracts: Any, sender: Any, contract: str, bytecode: Mapping[str, str], *arguments: Any) -> Any:
+    """A contract, from other bytecode where that is given; the interface is that of the true one."""
+    container = getattr(contracts, contract)
+    if contract in bytecode:
+        changed = {"deployment_bytecode": Bytecode(bytecode=bytecode[contract])}
+        container = ContractContainer(container.contract_type.model_copy(update=changed))
+    return sender.deploy(container, *arguments)
