@@ -54,6 +54,11 @@ class Desk:
         return int(self.at(time, self.world.house.portfolio, account).cash)
 
     @property
+    def lenders(self) -> tuple[int, int, int]:
+        """The accounts with cash."""
+        return self.world.taking, self.world.making, self.world.bidding
+
+    @property
     def reserve(self) -> int:
         """What interest has left there: what was posted came out of it."""
         return int(self.world.house.reserve())
@@ -122,7 +127,7 @@ def test_curves_that_are_refused(project_contracts, ape_chain, changed, reason):
 @pytest.fixture(scope="module")
 def pool(desk: Desk) -> int:
     """What the three accounts of the world have, which lend too; their number of dollars."""
-    return sum(desk.cash(desk.world.now, i) for i in (1, 2, 3))
+    return sum(desk.cash(desk.world.now, i) for i in desk.lenders)
 
 
 def test_a_year_by_hand(desk: Desk, pool: int) -> None:
@@ -134,10 +139,10 @@ def test_a_year_by_hand(desk: Desk, pool: int) -> None:
         figures = desk.at(later, desk.world.protocol.money_market.interest)
         assert (figures.debt_rate, figures.credit_rate) == (2 * WAD // 100, 36 * WAD // 10_000)
         assert desk.cash(later, 11) == desk.prudent(later, 11) == -pool // 5 * 102 // 100
-        lent = [desk.cash(later, i) for i in (1, 2, 3)]
+        lent = [desk.cash(later, i) for i in desk.lenders]
         assert sum(lent) == pool + pool // 5 * 18 // 1000
-        assert sum(desk.prudent(later, i) for i in (1, 2, 3)) == pool
-        for account in (1, 2, 3, 11):
+        assert sum(desk.prudent(later, i) for i in desk.lenders) == pool
+        for account in (*desk.lenders, 11):
             desk.change(account, 0, later)
         assert desk.reserve - pool // 5 == pool // 5 * 2 // 1000
         assert desk.world.protocol.money_market.earned() == pool // 5 * 2 // 1000
@@ -195,7 +200,7 @@ def test_every_life_of_a_pool(desk: Desk, acts) -> None:
     world = desk.world
     with world.ape_chain.isolate():
         time = world.now + 10
-        start = {i: desk.cash(time, i) for i in (1, 2, 3)}
+        start = {i: desk.cash(time, i) for i in desk.lenders}
         model = interest.Pool(TERMS, {i: cash / WAD for i, cash in start.items()} | {11: 0.0, 12: 0.0, 13: 0.0}, time)
         gross = sum(model.cash.values())
         posted = 0
