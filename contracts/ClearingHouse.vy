@@ -1,4 +1,5 @@
 # pragma version 0.4.3
+# pragma optimize codesize
 # pragma nonreentrancy on
 # @license AGPL-3.0-only
 """
@@ -45,6 +46,7 @@ initializes: slices[
 exports: (
     accounts.create_account,
     accounts.set_operator,
+    accounts.transfer_account,
     accounts.account_count,
     accounts.owner_of,
     accounts.mode_of,
@@ -64,7 +66,14 @@ exports: (
 exports: (ledger.cash, ledger.cash_word, ledger.reserve, ledger.money_market)
 exports: (custody.balance_of, custody.credited, custody.collaterals)
 exports: (positions.book, positions.cost, positions.open_interest, positions.open_interest_cap)
-exports: (solvency.assess, solvency.portfolio, solvency.engine, solvency.report, solvency.market_data)
+exports: (
+    solvency.assess,
+    solvency.portfolio,
+    solvency.engine,
+    solvency.report,
+    solvency.market_data,
+    solvency.admission,
+)
 
 # Kinds of action in a batch.
 DEPOSIT: constant(uint256) = 0
@@ -93,7 +102,8 @@ def set_mode(account: uint256, mode: uint256):
     """
     @custom:see IClearingHouse
     """
-    solvency._touch(account, solvency.DUE)
+    # An account that is not admitted to its new mode could pass as having taken no risk.
+    solvency._touch(account, solvency.PAID)
     accounts._set_mode(account, mode)
     solvency._settle()
 
@@ -181,6 +191,7 @@ def set_contracts(
     new_settlement: address,
     collaterals: address,
     money_market: address,
+    admission: address,
 ):
     """
     @custom:see IClearingHouse
@@ -189,6 +200,7 @@ def set_contracts(
     solvency._set_report(new_report)
     custody._set_collaterals(collaterals)
     ledger._set_money_market(money_market)
+    solvency.admission = admission
     self.exchange = new_exchange
     self.liquidation = new_liquidation
     self.settlement = new_settlement
@@ -201,6 +213,7 @@ def set_contracts(
         settlement=new_settlement,
         collaterals=collaterals,
         money_market=money_market,
+        admission=admission,
     )
 
 

@@ -30,6 +30,7 @@ CONTAINERS = {
     "money_market": "MoneyMarket",
     "interest_rates": "InterestRates",
     "lens": "Lens",
+    "admission": "Admission",
     "engine": "MarginEngine",
     "report": "MarginReport",
     "methodology": "Methodology",
@@ -39,7 +40,7 @@ CONTAINERS = {
     "weth": "Token",
 }
 # How often `deploy_tokens` and `deploy` announce a transaction.
-TOKEN_STEPS, STEPS = 2, 19
+TOKEN_STEPS, STEPS = 2, 20
 # Of an order approved on chain, or whose signer is the caller.
 NO_SIGNATURE = b""
 FOR_EVER = 2**64
@@ -92,6 +93,7 @@ class Protocol:
     money_market: Any
     interest_rates: Any
     lens: Any
+    admission: Any
     engine: Any
     report: Any
     methodology: Any
@@ -206,8 +208,11 @@ def deploy(
     money_market = create(contracts.MoneyMarket, house)
     rates = create(contracts.InterestRates, *(chain.wad(rate) for rate in astuple(INTEREST)))
     lens = create(contracts.Lens, house)
+    admission = create(contracts.Admission, house)
     announce("ClearingHouse.set_contracts")
-    house.set_contracts(report, exchange, liquidation, settlement, collaterals, money_market, sender=sender)
+    # Everybody may have portfolio mode (M-17) until the owner names `admission` too.
+    around = (report, exchange, liquidation, settlement, collaterals, money_market, NOBODY)
+    house.set_contracts(*around, sender=sender)
     announce("MoneyMarket.set_interest_rates")
     money_market.set_interest_rates(rates, sender=sender)
     announce("ClearingHouse.create_account")
@@ -238,6 +243,7 @@ def deploy(
         money_market=money_market,
         interest_rates=rates,
         lens=lens,
+        admission=admission,
         engine=engine,
         report=report,
         methodology=data,

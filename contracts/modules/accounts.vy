@@ -17,7 +17,8 @@ FUNDS: constant(uint256) = 2
 account_count: public(uint256)
 owner_of: public(HashMap[uint256, address])
 mode_of: public(HashMap[uint256, uint256])
-operators: public(HashMap[uint256, HashMap[address, IClearingHouse.Operator]])
+# By account, by the owner who appointed the key: another owner has other keys.
+_operators: HashMap[uint256, HashMap[address, HashMap[address, IClearingHouse.Operator]]]
 
 
 @external
@@ -41,8 +42,28 @@ def set_operator(account: uint256, operator: address, expiry: uint256, scope: ui
     """
     self._require_owner(account)
     assert scope <= TRADE | FUNDS, "accounts: scope"
-    self.operators[account][operator] = IClearingHouse.Operator(expiry=expiry, scope=scope)
+    self._operators[account][msg.sender][operator] = IClearingHouse.Operator(expiry=expiry, scope=scope)
     log IClearingHouse.OperatorSet(account=account, operator=operator, expiry=expiry, scope=scope)
+
+
+@external
+def transfer_account(account: uint256, new_owner: address):
+    """
+    @custom:see IClearingHouse
+    """
+    self._require_owner(account)
+    assert new_owner != empty(address), "accounts: owner"
+    self.owner_of[account] = new_owner
+    log IClearingHouse.AccountTransferred(account=account, previous_owner=msg.sender, owner=new_owner)
+
+
+@external
+@view
+def operators(account: uint256, operator: address) -> IClearingHouse.Operator:
+    """
+    @custom:see IClearingHouse
+    """
+    return self._operators[account][self.owner_of[account]][operator]
 
 
 @internal
@@ -82,7 +103,7 @@ def _controls(account: uint256, caller: address, scope: uint256) -> bool:
     """
     if self.owner_of[account] == caller:
         return True
-    key: IClearingHouse.Operator = self.operators[account][caller]
+    key: IClearingHouse.Operator = self._operators[account][self.owner_of[account]][caller]
     return block.timestamp < key.expiry and key.scope & scope != 0
 
 

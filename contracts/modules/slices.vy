@@ -66,6 +66,7 @@ def _sell(account: uint256, bidder: uint256, wanted: uint256, rule: address) -> 
     solvency._require_admissible(bidder)
     after = solvency._figures(bidder)
     assert after.initial <= after.equity_initial - STALE_FACTOR * after.stale_value, "liquidation: bidder's margin"
+    assert solvency._is_admitted(bidder, after.equity_initial), "liquidation: bidder's mode"
     log IClearingHouse.Liquidated(
         account=account,
         bidder=bidder,

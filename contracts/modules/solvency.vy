@@ -4,11 +4,12 @@
 """
 @title Solvency: state changes first, one check of every account touched last (decisions 4 and 5)
 @notice The first touch of an account in a call keeps what the engine would have seen then, in transient storage. At the
-        end an account passes if it has initial margin on fresh data and risk is not paused, or if the call took no
-        risk: then, and only then, the engine is asked about both states.
+        end an account passes if it has initial margin on fresh data, may have its mode and risk is not paused, or if
+        the call took no risk: then, and only then, the engine is asked about both states.
 @custom:security What no risk is, IMarginReport says.
 """
 
+from contracts.interfaces import IAdmission
 from contracts.interfaces import IClearingHouse
 from contracts.interfaces import ICollaterals
 from contracts.interfaces import IMarginEngine
@@ -35,6 +36,8 @@ PAID: constant(uint256) = 3
 engine: public(address)
 report: public(address)
 market_data: public(address)
+# Without one everybody may have portfolio mode.
+admission: public(address)
 
 _touched: transient(DynArray[uint256, MAX_TOUCHED])
 _state: transient(HashMap[uint256, uint256])
@@ -122,7 +125,8 @@ def _require_sound(account: uint256, paid: bool):
     if authority.paused & authority.RISK == 0:
         if len(positions._books[account]) == 0 and ledger._prudent(account) >= 0:
             return
-        if self._has_initial(self._figures(account)):
+        figures: IMarginEngine.Assessment = self._figures(account)
+        if self._has_initial(figures) and self._is_admitted(account, figures.equity_initial):
             return
     assert not paid, "solvency: margin"
     before: IMarginEngine.Account = self._before[account]
@@ -189,6 +193,17 @@ def _has_initial(figures: IMarginEngine.Assessment) -> bool:
     @return Whether there is initial margin, on fresh data.
     """
     return figures.fresh and figures.equity_initial >= figures.initial
+
+
+@internal
+@view
+def _is_admitted(account: uint256, equity: int256) -> bool:
+    """
+    @return Whether an account of this initial equity may take risk in its mode.
+    """
+    if accounts.mode_of[account] != accounts.PORTFOLIO or self.admission == empty(address):
+        return True
+    return staticcall IAdmission(self.admission).admits(accounts.owner_of[account], equity)
 
 
 @internal

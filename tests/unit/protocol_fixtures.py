@@ -275,6 +275,12 @@ class World:
 
     # -------------------------------------------------------------------------------------------------------- calls
 
+    def around(self, **changed: Any) -> tuple[Any, ...]:
+        """Arguments of `set_contracts`: those that are there, portfolio mode for everybody, and what is to change."""
+        p = self.protocol
+        names = ("report", "exchange", "liquidation", "settlement", "collaterals", "money_market")
+        return tuple(({name: getattr(p, name) for name in names} | {"admission": EMPTY} | changed).values())
+
     def tries(self, handler: Any, *arguments: Any, sender: Any) -> str | None:
         """The reason why a call reverts, None where it passes. The chain stays as it is."""
         transaction = {

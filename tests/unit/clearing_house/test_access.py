@@ -98,12 +98,6 @@ def stage(deployed_world: World) -> Stage:
     return Stage(world, second, unhealthy, unlisted, protocol.submission(*sides))
 
 
-def contracts_of(world: World) -> tuple[Any, ...]:
-    """Arguments of `set_contracts`: those that are there."""
-    p = world.protocol
-    return p.report, p.exchange, p.liquidation, p.settlement, p.collaterals, p.money_market
-
-
 Row = tuple[Callable[[Stage], tuple[Any, ...]], set[str], str]
 
 # Arguments with which somebody passes, who passes, and what everybody else is told.
@@ -111,6 +105,11 @@ HOUSE: dict[str, Row] = {
     "create_account": (lambda s: (PORTFOLIO,), set(ROLES), ""),
     "set_operator": (
         lambda s: (s.world.taking, s.world.stranger, FOR_EVER, SCOPE_ALL),
+        {"account owner"},
+        "accounts: not the owner",
+    ),
+    "transfer_account": (
+        lambda s: (s.world.taking, s.world.stranger),
         {"account owner"},
         "accounts: not the owner",
     ),
@@ -131,7 +130,7 @@ HOUSE: dict[str, Row] = {
         "liquidation: caller",
     ),
     "post": (lambda s: (s.world.taking, [], 0, 0), {"settlement contract"}, "clearing house: caller"),
-    "set_contracts": (lambda s: contracts_of(s.world), *OWNER_ONLY),
+    "set_contracts": (lambda s: s.world.around(), *OWNER_ONLY),
     "set_open_interest_cap": (lambda s: (ETH, 1), *OWNER_ONLY),
     "set_guardian": (lambda s: (s.world.stranger,), *OWNER_ONLY),
     "transfer_ownership": (lambda s: (s.world.stranger,), *OWNER_ONLY),
@@ -164,6 +163,11 @@ COLLATERALS: dict[str, Row] = {
     # Only the clearing house, which plays no role.
     "release": (lambda s: (QUOTE, 0), set(), "collaterals: caller"),
 }
+ADMISSION: dict[str, Row] = {
+    "set_minimum_equity": (lambda s: (1,), *OWNER_ONLY),
+    "set_allow_list": (lambda s: (True,), *OWNER_ONLY),
+    "set_allowed": (lambda s: (s.world.taker, True), *OWNER_ONLY),
+}
 SETTLEMENT: dict[str, Row] = {
     "settle": (lambda s: ([s.world.taking],), set(ROLES), ""),
     "realise": (lambda s: (s.world.taking,), set(ROLES), ""),
@@ -183,6 +187,7 @@ MARKET_DATA: dict[str, Row] = {
     "accept_ownership": (lambda s: (), set(), "ownable_2step: caller is not the new owner"),
 }
 CONTRACTS = {
+    "admission": ADMISSION,
     "settlement": SETTLEMENT,
     "money_market": MONEY_MARKET,
     "market_data": MARKET_DATA,
@@ -289,9 +294,10 @@ HARMFUL: dict[str, tuple[Callable[[Stage, int], tuple[Any, ...]], str]] = {
 HARMLESS: dict[str, tuple[str, Callable[[Stage, int], tuple[Any, ...]]]] = {
     "create_account": ("account owner", lambda s, a: (PORTFOLIO,)),
     "set_operator": ("account owner", lambda s, a: (a, s.world.stranger, FOR_EVER, SCOPE_ALL)),
+    "transfer_account": ("account owner", lambda s, a: (a, s.world.stranger)),
     "deposit": ("account owner", lambda s, a: (a, QUOTE, 1)),
     # With the same engine: another one is a matter for a timelock (INV-14).
-    "set_contracts": ("owner", lambda s, a: contracts_of(s.world)),
+    "set_contracts": ("owner", lambda s, a: s.world.around()),
     "set_open_interest_cap": ("owner", lambda s, a: (ETH, 1)),
     "set_guardian": ("owner", lambda s, a: (s.world.heir,)),
     "transfer_ownership": ("owner", lambda s, a: (s.world.stranger,)),

@@ -14,9 +14,7 @@ from tests.unit.protocol_fixtures import LIQUIDATION, WAD, World, perp
 def seller(world: World) -> World:
     """The house sells as a contract of the tests says."""
     rule = world.owner.deploy(world.contracts.SliceSeller)
-    p = world.protocol
-    contracts = (p.report, p.exchange, rule, p.settlement, p.collaterals, p.money_market)
-    world.house.set_contracts(*contracts, sender=world.owner)
+    world.house.set_contracts(*world.around(liquidation=rule), sender=world.owner)
     return world
 
 

@@ -177,13 +177,10 @@ def test_the_quote_token_has_no_sources(world: World) -> None:
 
 def test_kinds_are_fixed_once_they_are_named(world: World) -> None:
     """Another contract would give other meanings to what is credited."""
-    p = world.protocol
-    others = (p.report, p.exchange, p.liquidation, p.settlement)
     foreign = world.owner.deploy(world.contracts.Collaterals, world.house, world.quote, 0)
-    call = (world.house.set_contracts, *others)
-    assert world.tries(*call, foreign, p.money_market, sender=world.owner) == "custody: collaterals are fixed"
-    assert world.tries(*call, p.collaterals, p.money_market, sender=world.owner) is None
+    call = world.house.set_contracts
+    assert world.tries(call, *world.around(collaterals=foreign), sender=world.owner) == "custody: collaterals are fixed"
+    assert world.tries(call, *world.around(), sender=world.owner) is None
     # Nor are those of another clearing house taken.
     house = world.owner.deploy(world.contracts.ClearingHouse)
-    call = (house.set_contracts, *others, p.collaterals, p.money_market)
-    assert world.tries(*call, sender=world.owner) == "custody: collaterals"
+    assert world.tries(house.set_contracts, *world.around(), sender=world.owner) == "custody: collaterals"
