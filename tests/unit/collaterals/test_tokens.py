@@ -14,6 +14,7 @@ import pytest
 
 from tests.unit.collaterals.kinds import deposit, staked
 from tests.unit.protocol_fixtures import NO_LIMITS, QUOTE, WAD, World, action, call, perp, usd
+from tests.unit.settlement.expiries import list_friday, settle, settle_at
 
 HELD = 1_000 * WAD
 
@@ -135,6 +136,20 @@ def test_trades_and_transfers_ask_no_token(rude: Any) -> None:
     ]
     world.house.execute(batch, sender=world.taker)
     assert world.house.balance_of(stage.other, stage.kind) == HELD // 4
+
+
+def test_what_it_stands_behind_is_settled(rude: Any) -> None:
+    """The holder owes two calls in the money; the token is not asked."""
+    stage, _, _ = rude
+    world = stage.world
+    friday = list_friday(world)
+    world.trade(stage.account, world.making, call(friday, 1900, -2, 150))
+    settle_at(world, friday, 1.1)
+    before = world.house.cash(stage.account)
+    receipt = settle(world, stage.account, world.making)
+    assert [e.legs for e in receipt.events.filter(world.protocol.settlement.Settled)] == [1, 1]
+    assert before - world.house.cash(stage.account) == 2 * 300 * WAD
+    assert world.house.balance_of(stage.account, stage.kind) == HELD
 
 
 def test_who_holds_it_can_be_sold(rude: Any) -> None:
