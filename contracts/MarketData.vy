@@ -171,9 +171,11 @@ def read(underlying: uint256, expiries: DynArray[uint256, 16]) -> (DynArray[uint
         if expiry < unsafe_add(block.timestamp, settlements.WINDOW):
             if expiry % settlements.DAY == settlements.TIME_OF_DAY and pair[0] != 0:
                 forward: uint256 = 0
+                fixed: uint256 = 0
                 is_final: bool = False
-                forward, is_final = settlements._forward(underlying, head, expiry, pair[0] >> 184)
+                forward, fixed, is_final = settlements._forward(underlying, head, expiry, pair[0] >> 184)
                 pair[0] = (forward << 184) | (pair[0] & (2**184 - 1))
+                pair[1] |= fixed
                 is_fresh = is_fresh or is_final
         if not is_fresh:
             fresh = False

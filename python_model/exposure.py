@@ -156,7 +156,16 @@ def leg_table(
     prices = [u.perp_mark if p.kind is Kind.PERP else u.at(p.expiry or 0).forward for p in linear]
     price = np.array(prices + [c.price for c in collateral], dtype=np.float64)
     multiples = price_multiples(methodology, u.scan_range)
-    changes = [grid_cells(legs, multiples, methodology), np.outer(multiples - 1.0, price)]
+    # What a settlement has fixed of a forward moves no more; a perpetual and a holding have none.
+    fixed = {e.expiry: e.fixed for e in u.expiries}
+    moving = 1.0 - np.array([fixed.get(p.expiry or DELIVERY, 0.0) for p in [*options, *linear]], dtype=np.float64)
+    moving = np.concatenate([moving, np.ones(len(collateral))])
+    option_moving, linear_moving = np.split(moving, [len(options)])
+    cells = np.empty((multiples.size, len(options)))
+    for share in np.unique(option_moving):
+        rows = np.flatnonzero(option_moving == share)
+        cells[:, rows] = grid_cells(legs.part(rows), 1.0 + share * (multiples - 1.0), methodology)
+    changes = [cells, np.outer(multiples - 1.0, linear_moving * price)]
     sizes = [p.size for p in options] + [p.size for p in linear] + [c.amount for c in collateral]
     buckets = [p.expiry or DELIVERY for p in [*options, *linear]] + [DELIVERY] * len(collateral)
     blank = np.zeros(price.size)
@@ -168,8 +177,8 @@ def leg_table(
         bucket=np.array(buckets, dtype=np.int64),
         change=np.concatenate(changes, axis=1),
         option_value=np.concatenate([values, blank]),
-        delta=np.concatenate([greeks.delta, price / u.spot]),
-        gamma=np.concatenate([greeks.gamma, blank]),
+        delta=moving * np.concatenate([greeks.delta, price / u.spot]),
+        gamma=moving**2 * np.concatenate([greeks.gamma, blank]),
         vega=np.concatenate([greeks.vega, blank]),
         theta=np.concatenate([greeks.theta, blank]),
         rho=np.concatenate([greeks.rho, blank]),

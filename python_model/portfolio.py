@@ -46,12 +46,16 @@ class SVI:
 
 @dataclass(frozen=True)
 class Expiry:
-    """Market of one expiry: `expiry` in seconds since 1970, `forward` in USD, `rate` a year, continuous."""
+    """Market of one expiry: `expiry` in seconds since 1970, `forward` in USD, `rate` a year, continuous.
+
+    `fixed` is the share of the forward that its settlement has fixed already, 0 to 1: it moves no more (M-4).
+    """
 
     expiry: int
     forward: float
     rate: float
     svi: SVI
+    fixed: float = 0.0
 
 
 @dataclass(frozen=True)

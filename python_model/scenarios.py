@@ -48,9 +48,8 @@ class OptionLegs:
         """Number of legs."""
         return int(self.forward.size)
 
-    def part(self, start: int, stop: int) -> OptionLegs:
-        """The legs from `start` to before `stop`."""
-        rows = slice(start, stop)
+    def part(self, rows: slice | NDArray[np.intp]) -> OptionLegs:
+        """Some of the legs."""
         return OptionLegs(
             self.forward[rows],
             self.strike[rows],
@@ -201,7 +200,7 @@ def grid_cells(
     cells = np.empty((multiples.size, len(options))) if out is None else out
 
     def work(start: int, stop: int) -> None:
-        _fill(cells[:, start:stop], options.part(start, stop), multiples, methodology)
+        _fill(cells[:, start:stop], options.part(slice(start, stop)), multiples, methodology)
 
     _run(work, [*range(0, len(options), BLOCK), len(options)], workers)
     return cells
@@ -244,7 +243,7 @@ def batch_pnl(
     def work(first: int, last: int) -> None:
         low, high = int(ends[first]), int(ends[last])
         cells = np.empty((multiples.size, high - low))
-        _fill(cells, options.part(low, high), multiples, methodology)
+        _fill(cells, options.part(slice(low, high)), multiples, methodology)
         np.multiply(cells, sizes[low:high], out=cells)
         pnl[:, first:last] += np.add.reduceat(cells, starts[first:last] - low, axis=1)
 

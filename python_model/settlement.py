@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from python_model.normal import Floats
-from python_model.portfolio import Kind
+from python_model.portfolio import Expiry, Kind
 
 DAY = 86_400
 # Seconds into the day.
 TIME_OF_DAY = 8 * 3600
 WINDOW_SECONDS = 1800
+# The share of a forward that is fixed is held in so many parts.
+SHARES = 2**16 - 1
 
 
 def settles_by_mean(expiry: int) -> bool:
@@ -82,6 +87,45 @@ def partly_fixed_forward(times: NDArray[np.int64], spot: Floats, expiry: int, no
     if not settles_by_mean(expiry) or now <= expiry - WINDOW_SECONDS or times.size == 0 or times[0] >= expiry:
         return forward
     return window_mean(times, spot, expiry, forward, now)
+
+
+def fixed_share(times: NDArray[np.int64], spot: Floats, expiry: int, now: int, forward: float) -> float:
+    """What part of `partly_fixed_forward` is fixed and moves no more, in whole 65,535ths, as it is held.
+
+    Parameters
+    ----------
+    times, spot, expiry, now, forward : as of `partly_fixed_forward`
+
+    Returns
+    -------
+    float in [0, 1], rounded down
+    """
+    value = partly_fixed_forward(times, spot, expiry, now, forward)
+    if not settles_by_mean(expiry) or now <= expiry - WINDOW_SECONDS or times.size == 0 or times[0] >= expiry:
+        return 0.0
+    open_seconds = max(expiry - now, 0)
+    window = expiry - max(int(times[0]), expiry - WINDOW_SECONDS)
+    # Whole numbers of them come out of division a little below.
+    return math.floor((1.0 - open_seconds * forward / (window * value)) * SHARES + 1e-6) / SHARES
+
+
+def as_read(row: Expiry, times: NDArray[np.int64], spot: Floats, now: int) -> Expiry:
+    """An expiry as a margin check sees it at `now`: forward partly fixed, if it is; the rest as last published.
+
+    Parameters
+    ----------
+    row : Expiry
+    times, spot, now : as of `partly_fixed_forward`
+
+    Returns
+    -------
+    Expiry
+    """
+    return replace(
+        row,
+        forward=partly_fixed_forward(times, spot, row.expiry, now, row.forward),
+        fixed=fixed_share(times, spot, row.expiry, now, row.forward),
+    )
 
 
 def payoff(kind: Kind, settlement: Floats | float, strike: float | None = None, entry: float = 0.0) -> Floats:

@@ -29,8 +29,12 @@ DELTA_DIVISOR: constant(int256) = 5 * 10**9
 # Each truncating division loses less than one unit of 1e-18, some of them times a size below 2**44: far fewer than
 # these many in all. A billionth of a millionth of a dollar.
 ROUNDING: constant(int256) = 10**4
-# 1 + x R never falls below this (M-4).
-MIN_FACTOR: constant(int256) = 5 * 10**16
+# x R never falls below the negative of this (M-4).
+MAX_FALL: constant(int256) = 95 * 10**16
+
+# The share of a forward that is fixed, in its second word, and all of it.
+FIXED: constant(uint256) = 2**16 - 1
+ALL_FIXED: constant(int256) = 2**16 - 1
 
 PORTFOLIO: constant(uint256) = 2
 MAX_LEGS: constant(uint256) = 128
@@ -298,21 +302,11 @@ def _next_underlying(
     if scan_range == 0:
         scan_range = convert((words[0] >> 32) & (2**40 - 1), int256) * 10**6
 
-    # The price moves of u, each logarithm once (M-4).
     ladder: IPricingKernel.Ladder = empty(IPricingKernel.Ladder)
-    ladder.factors = MOVES
     if options:
         ladder.passes = PASSES
         ladder.order = ORDER
-        ladder.logs = ladder.factors
-    for i: uint256 in range(len(ladder.factors), bound=MAX_SCENARIOS):
-        # |x| <= 100 and R <= 1, both at 1e-18.
-        factor: int256 = unsafe_add(WAD, unsafe_div(unsafe_mul(ladder.factors[i], scan_range), WAD))
-        if factor < MIN_FACTOR:
-            factor = MIN_FACTOR
-        ladder.factors[i] = factor
-        if options:
-            ladder.logs[i] = math._wad_ln(factor)
+        ladder.logs = MOVES
 
     # No overflow from here on: prices are below 2**100 and sizes below 2**63, so that money is below 2**170 for 128 legs, and
     # times a fraction or a number of seconds below 2**237. A gamma times both forwards over spot is below 2**241.
@@ -341,15 +335,38 @@ def _next_underlying(
     bounded: bool = not share.mixed
     pnl: DynArray[int256, MAX_SCENARIOS] = []
 
+    # How much of a forward the ladder takes for fixed; less than nothing while there is none.
+    fixed: int256 = -1
     for e: uint256 in range(len(expiries), bound=MAX_EXPIRIES):
-        one: uint256 = words[2 * e + 1]
+        one: uint256 = words[unsafe_add(unsafe_add(e, e), 1)]
+        two: uint256 = words[unsafe_add(unsafe_add(e, e), 2)]
         forward: int256 = convert(one >> 184, int256) * 10**9
         assert forward != 0, "engine: no expiry data"
         bucket: int256 = unsafe_div(unsafe_mul(futures[e], forward), 10**6)
         share.linear_value = unsafe_add(share.linear_value, bucket)
+        # What its settlement has fixed of it moves no more.
+        moving: int256 = forward
+        share_fixed: int256 = convert(two & FIXED, int256)
+        if share_fixed != fixed:
+            fixed = share_fixed
+            # The price moves of the expiry, each logarithm once (M-4): 1 + x R for what is open, 1 for what is fixed.
+            reach: int256 = unsafe_div(unsafe_mul(scan_range, unsafe_sub(ALL_FIXED, fixed)), ALL_FIXED)
+            lowest: int256 = WAD - unsafe_div(unsafe_mul(MAX_FALL, unsafe_sub(ALL_FIXED, fixed)), ALL_FIXED)
+            ladder.factors = MOVES
+            for i: uint256 in range(len(ladder.factors), bound=MAX_SCENARIOS):
+                # |x| <= 100 and R <= 1, both at 1e-18.
+                factor: int256 = unsafe_add(WAD, unsafe_div(unsafe_mul(ladder.factors[i], reach), WAD))
+                if factor < lowest:
+                    factor = lowest
+                ladder.factors[i] = factor
+                if options:
+                    ladder.logs[i] = math._wad_ln(factor)
+        if fixed != 0:
+            moving = unsafe_div(unsafe_mul(forward, unsafe_sub(ALL_FIXED, fixed)), ALL_FIXED)
+            bucket = unsafe_div(unsafe_mul(futures[e], moving), 10**6)
         linear = unsafe_add(linear, bucket)
         if first_option[e] != end_option[e]:
-            market: IPricingKernel.Expiry = self._expiry(forward, one, words[2 * e + 2], expiries[e])
+            market: IPricingKernel.Expiry = self._expiry(forward, one, two, expiries[e])
             strip: IPricingKernel.Strip = staticcall IPricingKernel(pricing_kernel).scan(
                 legs, first_option[e], end_option[e], market, ladder
             )
@@ -358,9 +375,9 @@ def _next_underlying(
             else:
                 for i: uint256 in range(len(pnl), bound=MAX_SCENARIOS):
                     pnl[i] = unsafe_add(pnl[i], strip.pnl[i])
-            bucket = unsafe_add(bucket, unsafe_div(unsafe_mul(strip.delta, forward), WAD))
+            bucket = unsafe_add(bucket, unsafe_div(unsafe_mul(strip.delta, moving), WAD))
             # dDelta/dS with F/S held: gamma in F times (F/S)**2.
-            r.gamma = unsafe_add(r.gamma, unsafe_div(unsafe_mul(unsafe_div(unsafe_mul(strip.gamma, forward), spot), forward), spot))
+            r.gamma = unsafe_add(r.gamma, unsafe_div(unsafe_mul(unsafe_div(unsafe_mul(strip.gamma, moving), spot), moving), spot))
             r.vega = unsafe_add(r.vega, strip.vega)
             r.theta = unsafe_add(r.theta, strip.theta)
             r.rho = unsafe_sub(r.rho, unsafe_div(unsafe_mul(strip.value, market.seconds), YEAR))
@@ -379,6 +396,14 @@ def _next_underlying(
         delta_usd = unsafe_add(delta_usd, bucket)
         longs = unsafe_add(longs, max(bucket, 0))
         shorts = unsafe_add(shorts, max(-bucket, 0))
+
+    # What is linear moves by the whole.
+    if fixed != 0:
+        ladder.factors = MOVES
+        for i: uint256 in range(len(ladder.factors), bound=MAX_SCENARIOS):
+            ladder.factors[i] = max(
+                unsafe_add(WAD, unsafe_div(unsafe_mul(ladder.factors[i], scan_range), WAD)), WAD - MAX_FALL
+            )
 
     # M-6. |linear| < 2**160 even for 128 legs of the greatest size and price, a factor is below 2**67 and a covered
     # fraction at most 2**60: nothing overflows.

@@ -14,6 +14,8 @@ DAY: constant(uint256) = 86400
 # Of an expiry at 08:00 UTC, seconds into the day.
 TIME_OF_DAY: constant(uint256) = 8 * 3600
 WINDOW: constant(uint256) = 1800
+# The whole of a forward, in the units of the share of it that is fixed.
+FIXED: constant(uint256) = 2**16 - 1
 # Expiries that a gap can settle. Nothing can be traded in a gap, so it has to cover no more than what was listed when
 # it began; what is later keeps its last mark and has no settlement price.
 MAX_DAYS: constant(uint256) = 400
@@ -63,7 +65,7 @@ def _settlement(underlying: uint256, expiry: uint256) -> (uint256, bool):
 
 @internal
 @view
-def _forward(underlying: uint256, head: uint256, expiry: uint256, forward: uint256) -> (uint256, bool):
+def _forward(underlying: uint256, head: uint256, expiry: uint256, forward: uint256) -> (uint256, uint256, bool):
     """
     @notice What an expiry at 08:00 is worth from the opening of its window on: the part of the mean that is behind, and
             the forward for what is left of it.
@@ -71,19 +73,21 @@ def _forward(underlying: uint256, head: uint256, expiry: uint256, forward: uint2
     @param head Its head, not 0.
     @param expiry An 08:00 UTC less than 30 minutes ahead, or passed.
     @param forward As last published, 1e-9 quote units.
-    @return The forward, partly or wholly fixed; and whether it is the settlement price.
+    @return The forward, partly or wholly fixed; the share of it that is fixed, in FIXED-ths, rounded down; and whether it
+            is the settlement price.
     """
     window: uint256 = self._windows[underlying][expiry]
     if window & 1 != 0:
-        return self._mean(window), True
+        return self._mean(window), FIXED, True
     start: uint256 = head & (2**32 - 1)
     if start >= expiry:
         # Nothing was published before it.
-        return forward, False
+        return forward, 0, False
     start = max(start, expiry - WINDOW)
     now: uint256 = max(min(block.timestamp, expiry), start)
-    total: uint256 = (window >> 32) + (head >> 184) * (now - start) + forward * (expiry - now)
-    return total // (((window >> 1) & (2**31 - 1)) + expiry - start), False
+    fixed: uint256 = (window >> 32) + (head >> 184) * (now - start)
+    total: uint256 = fixed + forward * (expiry - now)
+    return total // (((window >> 1) & (2**31 - 1)) + expiry - start), fixed * FIXED // total, False
 
 
 @internal

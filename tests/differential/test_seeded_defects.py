@@ -92,7 +92,7 @@ DEFECTS = [
         "unsafe_mul(profit, WAD)",
         REPORT,
     ),
-    Defect("least price factor", PORTFOLIO, "if factor < MIN_FACTOR:", "if factor < 0:", REPORT),
+    Defect("least price factor", PORTFOLIO, "if factor < lowest:", "if factor < 0:", REPORT),
     Defect("powers of h(tau)", PORTFOLIO, "if tau > MONTH:", "if tau <= MONTH:", REPORT),
     Defect(
         "collateral in the grid",

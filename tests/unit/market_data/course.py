@@ -61,6 +61,11 @@ class Course:
         words, _ = chain.call_at(self.market_data.read, time, self.underlying, [expiry])
         return int(words[1]) >> 184
 
+    def fixed(self, expiry: int, time: int) -> int:
+        """How many 65,535ths of the forward are fixed at a time."""
+        words, _ = chain.call_at(self.market_data.read, time, self.underlying, [expiry])
+        return int(words[2]) & 65_535
+
     def fresh(self, expiry: int, time: int) -> bool:
         """Whether head and expiry are fresh."""
         return bool(chain.call_at(self.market_data.read, time, self.underlying, [expiry])[1])
