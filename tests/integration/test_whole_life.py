@@ -44,6 +44,7 @@ HOURS = 24 * LIFE_DAYS
 WINDOW = (1800, 1500, 1130, 640, 420, 61)
 # Publishers are silent for these hours: twice as long as a state accrues funding.
 SILENT = (20, 21)
+PERP = (Kind.PERP, None, None)
 TOKEN_UNIT = 10**12  # of the quote token, 1e-18 USD
 
 
@@ -75,10 +76,10 @@ class Life:
             world.house.withdraw(account, QUOTE, usd(much), world.user(account), sender=world.user(account))
         world.charge()
         self.kind = kinds.staked(world)
-        noted_at = world.now
+        noted_at, held = world.now, self.scaled(30.0)
         self.staker = world.open(world.operator)
-        self.kind.token.mint(world.operator, 30 * WAD, sender=world.operator)
-        kinds.deposit(world, self.kind, self.staker, 30 * WAD)
+        self.kind.token.mint(world.operator, chain.wad(held), sender=world.operator)
+        kinds.deposit(world, self.kind, self.staker, chain.wad(held))
         cash = {
             self.maker: 300_000.0,
             self.trader: 100_000.0,
@@ -87,8 +88,12 @@ class Life:
             self.staker: 0.0,
         }
         staked = Staked(1.2, 0.01, noted_at, (0.1, 0.05))
-        self.twin = Twin(world.now, cash, protocol.INTEREST, staked)
-        self.twin.accounts[self.staker].staked = 30.0
+        self.twin = Twin(world.now, self.expiry, cash, protocol.INTEREST, staked)
+        self.twin.accounts[self.staker].staked = held
+
+    def scaled(self, size: float) -> float:
+        """As many units as are worth what the size would be at 2,000 USD."""
+        return round(size * 2000 / self.spots[0], 6)
 
     # ------------------------------------------------------------------------------------------------------------ time
 
@@ -116,12 +121,12 @@ class Life:
     def option(self, kind: Kind, multiple: float, size: float) -> tuple[Position, float]:
         """An option of the expiry with its price, the engine's mark, at a multiple of the first spot."""
         strike = float(f"{multiple * self.spots[0]:.3g}")
-        p = Position(NAME, kind, size, self.expiry, strike)
+        p = Position(NAME, kind, self.scaled(size), self.expiry, strike)
         return p, chain.as_float(self.world.marked(self.leg(p, 0.0))[5], 9)
 
     def linear(self, kind: Kind, size: float) -> tuple[Position, float]:
         """A future of the expiry or a perpetual, at the last mark."""
-        u = self.twin.course[-1]
+        u, size = self.twin.course[-1], self.scaled(size)
         if kind is Kind.PERP:
             return Position(NAME, kind, size), u.perp_mark
         return Position(NAME, kind, size, self.expiry), u.at(self.expiry).forward
@@ -163,7 +168,7 @@ class Life:
         """Settle a batch; how many legs there were."""
         legs = self.world.protocol.settlement.settle(accounts, sender=self.world.stranger).return_value
         for account in accounts:
-            self.twin.settle(self.world.now, account, self.expiry)
+            self.twin.settle(self.world.now, account)
         return legs
 
     # ------------------------------------------------------------------------------------------------------ comparison
@@ -196,7 +201,8 @@ class Life:
         states, cash, words = self.each("portfolio"), self.each("cash"), self.each("cash_word")
         held = self.each("balance_of", self.kind.id)
         figures, costs = self.each("assess"), self.each("cost")
-        reserve, *credited, vault, staked = self.view(
+        (words_of_market, _), reserve, *credited, vault, staked = self.view(
+            call(self.world.protocol.market_data, "read", ETH, [self.expiry]),
             call(house, "reserve"),
             *(call(house, "credited", kind) for kind in (QUOTE, self.kind.id)),
             call(self.world.quote, "balanceOf", house.address),
@@ -213,6 +219,7 @@ class Life:
         assert credited[0] == vault, "INV-02"
         assert sum(held.values()) == credited[1] == staked, "INV-03"
 
+        twin.round_forward(now, (words_of_market[1] >> 184) / 10**9)
         pool, market, noise = twin.at(now), twin.market(now), t.NOISE * twin.moved + t.DUST
         near = self.differences.near
         # What is in nobody's cash, nor ever will be: the reserve less the interest that accounts have not got yet.
@@ -251,7 +258,6 @@ def test_a_whole_life(deployed: World, isolated: Any, path: str) -> None:
         live(life, *orders)
         settle(life)
         end(life)
-        print({n: float(f'{v:.2g}') for n, v in life.differences.largest.items()}, life.differences.portfolios, life.twin.acts, life.world.house.reserve(), life.twin.moved)
 
 
 def begin(life: Life) -> tuple[Any, Any]:
@@ -298,11 +304,7 @@ def live(life: Life, orders: tuple[Any, Any], package: Sequence[tuple[Position, 
 def settle(life: Life) -> None:
     """In batches, and again: each leg becomes cash once, at the mean of spot over the last half hour."""
     life.publish(HOURS)
-    price, is_final = life.world.protocol.market_data.settlement(ETH, life.expiry)
-    want = life.twin.settlement_price(life.expiry)
-    assert is_final
-    # The contract rounds down to 1e-9 USD.
-    assert want - 1e-9 - t.NOISE * want <= price / 10**9 <= want + t.NOISE * want
+    assert life.world.protocol.market_data.settlement(ETH, life.expiry)[1]
     life.verify()
     before = life.wealth()
     for accounts, legs in (((life.trader, life.collector), 3), ((life.staker, life.trader, life.saver), 2)):
@@ -323,10 +325,12 @@ def end(life: Life) -> None:
     """Perpetuals are closed, debts repaid, earnings collected, and everybody takes out everything."""
     world, house, twin = life.world, life.world.house, life.twin
     life.publish(HOURS + 1)
-    for account, size in ((life.trader, -12.0), (life.staker, 15.0)):
-        closing = [life.linear(Kind.PERP, size)]
+    for account in (life.trader, life.staker):
+        (size,) = twin.accounts[account].legs.values()
+        closing = [(position(PERP, -size), twin.course[-1].perp_mark)]
         life.fill(life.sign(account, closing), closing)
     assert not any(mine.legs or mine.cost for mine in twin.accounts.values())
+    assert twin.market(world.now).underlyings[NAME].perp_funding != 0.0
     life.verify()
     life.wait(HOURS + 25)
     life.verify()
@@ -348,7 +352,7 @@ def end(life: Life) -> None:
         house.withdraw(account, QUOTE, units, user, sender=user)
         twin.change(world.now, account, -units * TOKEN_UNIT / WAD)
         if account == life.staker:
-            house.withdraw(account, life.kind.id, 30 * WAD, user, sender=user)
+            house.withdraw(account, life.kind.id, chain.wad(twin.accounts[account].staked), user, sender=user)
             twin.accounts[account].staked = 0.0
         life.verify()
     # What is left is less than a token unit of each, and what interest was rounded by in the protocol's favour: by at

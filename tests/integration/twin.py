@@ -15,6 +15,7 @@ import numpy as np
 from python_model import collateral, fees, funding, interest, portfolio, settlement
 from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position, Underlying
 from scripts import chain
+from tests import tolerances as t
 
 NAME = "ETH"
 # Instrument: kind, expiry, strike.
@@ -65,7 +66,8 @@ class Twin:
     acted; `settling` what settlement took from accounts so far and is still to give to others.
     """
 
-    def __init__(self, now: int, cash: dict[int, float], terms: interest.Terms, staked: Staked) -> None:
+    def __init__(self, now: int, expiry: int, cash: dict[int, float], terms: interest.Terms, staked: Staked) -> None:
+        self.expiry = expiry
         self.pool = interest.Pool(terms, dict(cash), now)
         self.accounts = {account: Account(amount) for account, amount in cash.items()}
         self.staked = staked
@@ -74,6 +76,8 @@ class Twin:
         self.settling = 0.0
         self.times: list[int] = []
         self.course: list[Underlying] = []
+        # Forwards of the expiry by time, rounded as the contract does.
+        self.rounded: dict[int, float] = {}
 
     # ---------------------------------------------------------------------------------------------------------- market
 
@@ -90,12 +94,16 @@ class Twin:
             replace(e, forward=settlement.partly_fixed_forward(times, spot, e.expiry, now, e.forward))
             for e in state.expiries
         ]
+        if now in self.rounded:
+            rows = [replace(e, forward=self.rounded[now]) if e.expiry == self.expiry else e for e in rows]
         paid = float(funding.accumulated(times, mark, spot, now, chain.HEARTBEAT_SECONDS))
         return Market(now, {NAME: replace(state, expiries=tuple(rows), perp_funding=paid)})
 
-    def settlement_price(self, expiry: int) -> float | None:
-        """None while it is not final."""
-        return settlement.settlement_price(np.array(self.times), np.array([u.spot for u in self.course]), expiry)
+    def round_forward(self, now: int, rounded: float) -> None:
+        """Take over by how much the contract rounds down the forward that is being fixed, at most 1e-9 USD."""
+        exact = self.market(now).underlyings[NAME].at(self.expiry).forward
+        assert exact * (1 - t.NOISE) - 1e-9 <= rounded <= exact * (1 + t.NOISE), f"forward {rounded!r}, not {exact!r}"
+        self.rounded[now] = rounded
 
     def is_fresh(self, now: int) -> bool:
         """Whether the last state is within its heartbeat."""
@@ -134,21 +142,21 @@ class Twin:
                 self._add((p.kind, p.expiry, p.strike), account, size)
             self._realise_if_flat(now, account)
 
-    def settle(self, now: int, account: int, expiry: int) -> None:
-        """Every leg of an expiry becomes cash."""
-        price, mine = self.settlement_price(expiry), self.accounts[account]
-        expired = {i: size for i, size in mine.legs.items() if i[1] == expiry}
-        if price is None or not expired:
+    def settle(self, now: int, account: int) -> None:
+        """Every expired leg becomes cash, once its price is final: with the first state at or after the expiry."""
+        mine = self.accounts[account]
+        expired = [i for i in mine.legs if i[1] == self.expiry <= self.times[-1]]
+        if not expired:
             return
-        for (kind, _, strike), size in expired.items():
-            paid = size * float(settlement.payoff(kind, price, strike))
+        price, cash = self.market(now).underlyings[NAME].at(self.expiry).forward, 0.0
+        for kind, expiry, strike in expired:
+            paid = mine.legs.pop((kind, expiry, strike)) * float(settlement.payoff(kind, price, strike))
+            self.settling -= paid
             if kind is Kind.FUTURE:
                 mine.cost -= paid
             else:
-                self.change(now, account, paid)
-            self.settling -= paid
-            del mine.legs[kind, expiry, strike]
-        self.change(now, account)
+                cash += paid
+        self.change(now, account, cash)
         self._realise_if_flat(now, account)
 
     def realise(self, now: int, account: int, profit: float) -> None:
