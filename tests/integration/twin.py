@@ -7,7 +7,7 @@ Money in USD, times in seconds since 1970. An account's cash has its interest up
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -122,7 +122,7 @@ class Twin:
         self,
         now: int,
         sides: tuple[tuple[int, float], tuple[int, float]],
-        package: Iterable[tuple[Position, float]],
+        package: Sequence[tuple[Position, float]],
         collector: int,
     ) -> None:
         """A package at its prices between (account, fee rate) of a taker, who receives it, and of a maker."""
