@@ -2,7 +2,8 @@
 settlement and the withdrawal of everything by everybody.
 
 At every step positions, tokens and collateral add up (INV-01 to INV-03), nothing is made or lost between accounts
-(INV-12), and the float model, which is told of every act and of no result, arrives at the figures of the contracts.
+(INV-12), and the float model, which is told of every act and of no result but two roundings, arrives at the figures of
+the contracts.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ def end(life: Life) -> None:
             life.verify()
     earned = world.protocol.money_market.earned()
     assert earned > 0
+    life.differences.near("earned", earned / WAD, twin.at(world.now).reserve, t.NOISE * twin.moved)
     world.protocol.money_market.collect(life.collector, earned, sender=world.owner)
     twin.change(world.now, life.collector, earned / WAD)
     twin.pool.reserve -= earned / WAD

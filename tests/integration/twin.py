@@ -1,4 +1,6 @@
-"""What the accounts of one underlying should have, in floats: `python_model` alone, told of every act and of no result.
+"""What the accounts of one underlying should have, in floats: `python_model` alone, told of every act.
+
+Of results it takes over two roundings, once they are compared: of a forward that is being fixed, and of variation.
 
 Money in USD, times in seconds since 1970. An account's cash has its interest up to its last act, as margin counts it;
 `Twin.cash` adds what came since.
