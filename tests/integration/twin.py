@@ -92,10 +92,7 @@ class Twin:
         """The market with what a perpetual has paid, and with the forward that is being fixed."""
         times, state = np.array(self.times), self.course[-1]
         spot, mark = (np.array([getattr(u, key) for u in self.course]) for key in ("spot", "perp_mark"))
-        rows = [
-            replace(e, forward=settlement.partly_fixed_forward(times, spot, e.expiry, now, e.forward))
-            for e in state.expiries
-        ]
+        rows = [settlement.as_read(e, times, spot, now) for e in state.expiries]
         if now in self.rounded:
             rows = [replace(e, forward=self.rounded[now]) if e.expiry == self.expiry else e for e in rows]
         paid = float(funding.accumulated(times, mark, spot, now, chain.HEARTBEAT_SECONDS))
