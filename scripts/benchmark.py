@@ -169,8 +169,31 @@ class Bench:
                     row["gas_per_cell"] = round(gas / (count * len(self.method)), 1)
                     row["gas_per_leg"] = round(gas / count, 1)
 
+    def packages(self, expiries: int, clock: chain.Clock) -> None:
+        """Four legs in one order between two accounts of sixteen legs each: of those that both have, then new ones."""
+        pair = self.accounts()
+        legs = options(20, expiries)
+        self.trade(*pair, legs[:16], clock)
+        for name, package in (("trade_package", legs[12:16]), ("trade_package_new", legs[16:])):
+            # A new leg writes empty storage, 17,100 more on each side.
+            self.row(name, self.trade(*pair, package, clock).gas_used, options=16, expiries=expiries, legs=4)
+
+    def expiry(self) -> None:
+        """Settlement of 32 legs of one account at one expiry; moves the chain there."""
+        clock = self.publish(market(1))
+        pair = self.accounts()
+        legs = options(32, 1)
+        for start in (0, 16):
+            self.trade(*pair, legs[start : start + 16], clock)
+        self.provider.set_timestamp(clock.chain(AS_OF + EXPIRY_DAYS[0] * DAY))
+        self.provider.mine()
+        self.publish(market(1))
+        receipt = self.p.settlement.settle([pair[0][1]], sender=self.sender)
+        assert len(self.p.clearing_house.book(pair[0][1])) == 0, "not all legs were settled"
+        self.row("settle_32", receipt.gas_used, legs=32)
+
     def acts(self) -> None:
-        """What users do: vault, packages, a perpetual on cash, a liquidation; and the market behind it."""
+        """What users do: vault, packages, a perpetual on cash; and the market behind it."""
         clock = self.publish(market(4))
         book, other = self.accounts()
         house = self.p.clearing_house
@@ -178,22 +201,19 @@ class Bench:
         self.p.quote.mint(self.sender, units, sender=self.sender)
         self.p.quote.approve(house, units, sender=self.sender)
         self.row("deposit", house.deposit(book[1], protocol.QUOTE, units, sender=self.sender).gas_used)
+        for expiries in (1, 4):
+            self.packages(expiries, clock)
         self.trade(book, other, options(16, 4), clock)
-        package = [Position("ETH", Kind.CALL, 1.0, AS_OF + EXPIRY_DAYS[0] * DAY, 2_110.0 + 10.0 * i) for i in range(4)]
-        self.row("trade_package", self.trade(book, other, package, clock).gas_used, options=20, legs=4)
-        few = self.accounts()
-        legs = options(16, 1)
-        self.trade(*few, legs, clock)
-        # More of four legs that both sides have already: a new leg writes empty storage, 17,100 more on each side.
-        self.row("trade_package", self.trade(*few, legs[12:], clock).gas_used, options=16, expiries=1, legs=4)
+        calls = [Position("ETH", Kind.CALL, 1.0, AS_OF + EXPIRY_DAYS[0] * DAY, 2_110.0 + 10.0 * i) for i in range(4)]
+        self.trade(book, other, calls, clock)
         withdrawal = house.withdraw(book[1], protocol.QUOTE, units, self.sender, sender=self.sender)
         self.row("withdraw", withdrawal.gas_used, options=20)
         perp, against = self.accounts(10_000.0)
         self.trade(perp, against, [Position("ETH", Kind.PERP, 1.0, entry=2_000.0)], clock)
         self.row("assess_perp", self.send(house.assess, perp[1]), options=0, scenarios=len(self.method))
 
-        expiries = [clock.chain(e.expiry) for e in market(4).underlyings["ETH"].expiries]
-        reads = [self.call(self.p.market_data.read, 1, expiries[:n]) for n in (1, 2)]
+        times = [clock.chain(e.expiry) for e in market(4).underlyings["ETH"].expiries]
+        reads = [self.call(self.p.market_data.read, 1, times[:n]) for n in (1, 2)]
         self.row("market_read", reads[0])
         self.row("market_read_expiry", reads[1] - reads[0])
 
@@ -320,6 +340,7 @@ def measure_gas(contracts: Any, sender: Any, advance: Callable[[], None] = lambd
     house = Bench(contracts, sender, methodology.load("house"), advance)
     house.books()
     house.acts()
+    house.expiry()
     other = Bench(contracts, sender, grid_23(), advance)
     other.books()
     rows = house.rows + other.rows
@@ -336,7 +357,7 @@ def cli(out: Path, cases: int, keep: bool) -> None:
     console = Console(width=None if Console().is_terminal else 120)
     contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("measuring", total=50)
+        task = progress.add_task("measuring", total=55)
         result = measure_gas(contracts, ape.accounts.test_accounts[0], lambda: progress.advance(task))
         bench = result.pop("bench")
         result["bytecode"] = {

@@ -21,7 +21,7 @@ def cover(standing: Standing) -> float:
 
 
 def path_sheet(steps: Sequence[Step], anchors: Sequence[int]) -> Sheet:
-    """Prices, and equity against maintenance margin: every half day, every recorded market and every sale."""
+    """Prices, and equity against maintenance margin: every half day, recorded market, sale and expiry."""
     rows, strong = [], set()
 
     def row(time: str, market: Market, standings: dict[str, Standing], event: str) -> tuple[str, ...]:
@@ -39,9 +39,9 @@ def path_sheet(steps: Sequence[Step], anchors: Sequence[int]) -> Sheet:
 
     for step in steps:
         time = step.market.as_of
-        if not step.sales and time not in anchors and (time - anchors[0]) % SHOWN_SECONDS:
+        if not (step.sales or step.settlements or time in anchors or (time - anchors[0]) % SHOWN_SECONDS == 0):
             continue
-        event = "breach" if step.sales else "recorded" if time in anchors else ""
+        event = "breach" if step.sales else "expiry" if step.settlements else "recorded" if time in anchors else ""
         rows.append(row(utc(time), step.market, step.standings, event))
         for sale in step.sales:
             strong |= {len(rows) - 1, len(rows)}
@@ -68,7 +68,7 @@ def path_sheet(steps: Sequence[Step], anchors: Sequence[int]) -> Sheet:
         rows,
         "Calls, maker and puts stand for call seller, market maker and put seller; money in USD. Cover is equity "
         "as a share of maintenance margin: under 100% an account may be liquidated. Off model: the largest "
-        "difference of any requirement or equity of all five accounts.",
+        "difference of any requirement or equity of all accounts.",
         frozenset(strong),
     )
 
@@ -145,12 +145,13 @@ def payment_sheet(sales: Sequence[Sale]) -> Sheet:
 
 def result_sheet(first: Step, last: Step, sales: Sequence[Sale]) -> Sheet:
     """Who gained and lost over the whole crash."""
-    fall = last.market.underlyings["ETH"].spot - first.market.underlyings["ETH"].spot
     rows, sums = [], [0.0, 0.0, 0.0, 0.0]
     for name, start in first.standings.items():
         end = last.standings[name]
         change = end.net_value - start.net_value
-        ether = fall * sum(c.amount for c in start.book.collateral)
+        # Nobody's collateral was sold.
+        pairs = zip(start.book.collateral, end.book.collateral, strict=True)
+        ether = sum(a.amount * (b.price - a.price) for a, b in pairs)
         discount = sum((s.slice_value - s.price) * ((s.bidder == name) - (s.seller == name)) for s in sales)
         parts = (change, ether, change - ether - discount, discount)
         sums = [a + b for a, b in zip(sums, parts, strict=True)]
@@ -163,14 +164,14 @@ def result_sheet(first: Step, last: Step, sales: Sequence[Sale]) -> Sheet:
             "net value\nat first, USD",
             "net value\nat last, USD",
             "change\nUSD",
-            "by WETH held\nUSD",
+            "by ether held\nUSD",
             "by derivatives\nUSD",
             "by discounts\nUSD",
         ),
         "lrrrrrr",
         rows,
-        "Derivatives and discounts add up to nothing: what one account loses another gains. Only WETH lost value "
-        "by itself.",
+        "Derivatives and discounts add up to nothing: what one account loses another gains. Only WETH and wstETH "
+        "lost value by itself.",
         frozenset({len(rows) - 1}),
     )
 
@@ -206,13 +207,13 @@ def chapter(stage: Stage, steps: Sequence[Step]) -> Chapter:
         [step.market.as_of for step in steps], prices, [track(name, steps) for name in WATCHED], anchors
     )
     return Chapter(
-        "3. The crash of 5 and 6 February 2026",
+        "5. The crash of 5 and 6 February 2026",
         [
             f"Three markets are recorded: {', '.join(utc(a) for a in anchors)} UTC. From the first to the second "
             f"ETH fell by {eth} and BTC by {btc}. What lies between them is interpolated in proportion to time, so "
             "the hours of the liquidations are those of the interpolated path, not of history, which was rougher. "
-            "The chain's clock moves along: options decay towards their own expiries, and the call that expired on "
-            "4 February is worth its intrinsic value, nothing. A bidder looks at every account once in "
+            "The chain's clock moves along: options decay towards their own expiries, and those of 4 February are "
+            "settled on the way, of which the next chapter tells. A bidder looks at every account once in "
             f"{WATCH_SECONDS // 60} minutes.",
             path_sheet(steps, anchors),
             Picture(

@@ -20,8 +20,10 @@ def conserved(sums: Conservation) -> str:
     return (
         f"Conservation {'holds' if sums.holds else 'IS BROKEN'}: cash less cost of all accounts {money(sums.owed)} "
         f"USD, USDC held {money(sums.held)}, difference {money(sums.owed - sums.held)}; WETH credited "
-        f"{money(sums.credited)}, held {money(sums.vault)}, difference {money(sums.credited - sums.vault)}; "
-        f"positions add up to zero in {sums.instruments - sums.open_sums} of {sums.instruments} instruments."
+        f"{money(sums.credited)}, held {money(sums.vault)}, difference {money(sums.credited - sums.vault)}; wstETH "
+        f"credited {money(sums.staked)}, held {money(sums.staked_vault)}, difference "
+        f"{money(sums.staked - sums.staked_vault)}; positions add up to zero in {sums.instruments - sums.open_sums} "
+        f"of {sums.instruments} instruments."
     )
 
 
@@ -38,11 +40,11 @@ def agreed(stage: Stage) -> str:
 def facts(stage: Stage, steps: Sequence[Step], sums: Conservation, saved: str) -> list[tuple[str, str]]:
     """The figures for a first look at the report; `saved` is what portfolio mode saves the market maker."""
     sales = [sale.seller for step in steps for sale in step.sales]
-    missing = abs(sums.owed - sums.held) + abs(sums.credited - sums.vault)
+    missing = abs(sums.owed - sums.held) + sums.lost_collateral
     return [
         (saved, "less capital for the market maker's 32 legs in portfolio mode than in cross mode"),
         (str(len(sales)), f"liquidations on the way down, all of: {', '.join(sorted(set(sales))) or 'nobody'}"),
-        (money(missing), "USD and WETH missing when cash and collateral of all accounts are added up"),
+        (money(missing), "USD and tokens missing when cash and collateral of all accounts are added up"),
         (
             f"{stage.agreement.largest:.2f} USD",
             f"largest of {stage.agreement.count:,} differences of contract and model",
@@ -53,7 +55,7 @@ def facts(stage: Stage, steps: Sequence[Step], sums: Conservation, saved: str) -
 def chapter(stage: Stage, sums: Conservation) -> Chapter:
     """Add up, and tell."""
     return Chapter(
-        "4. The books balance",
+        "7. The books balance",
         [
             conserved(sums),
             agreed(stage),
@@ -62,8 +64,9 @@ def chapter(stage: Stage, sums: Conservation) -> Chapter:
                 ("step", "gas"),
                 "lr",
                 [(step, f"{gas:,}") for step, gas in stage.gas.items()],
-                "A first time writes empty storage and costs more. A trade checks both accounts over all scenarios; a "
-                "liquidation checks the account twice and the bidder once.",
+                "A first time writes empty storage and costs more. A trade checks both accounts over all scenarios; "
+                "a liquidation checks the account twice and the bidder once; a settlement checks nobody, as it "
+                "changes what nobody is worth.",
             ),
         ],
     )

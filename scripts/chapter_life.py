@@ -26,11 +26,15 @@ PURPOSE = {
     "collaterals": "what each collateral is worth, and how fast it may leave",
     "exchange": "what two sides agreed to: EIP-712 orders, fees, listing",
     "liquidation": "when and how much of an account is sold",
+    "settlement": "expired legs become cash",
+    "money_market": "interest between accounts that owe cash and accounts that have it",
+    "interest_rates": "the curve of its rates",
     "engine": "what an account needs",
     "report": "what a requirement is made of; whether an act took risk",
     "methodology": "scenarios and charges, as data",
     "kernel": "option prices over a ladder of scenarios",
-    "market_data": "prices, forwards and vol surfaces, with their times",
+    "market_data": "prices, forwards and vol surfaces, with their times; funding; settlement prices",
+    "lens": "what a front end asks of an account, in one call",
 }
 # Greeks in the units of a trading desk: name, factor, format.
 GREEKS = (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain as concatenated
 
 from python_model import margin
 from python_model.methodology import Methodology
-from python_model.portfolio import Book, Market
-from scripts import chain, protocol
-from scripts.story import Actor, Allowed, Stage, Standing, standing
+from python_model.portfolio import Book, Collateral, Market
+from python_model.settlement import WINDOW_SECONDS
+from scripts import chain, expiry, protocol
+from scripts.story import Actor, Allowed, Stage, Standing, book_of, standing
 
 WHOLE = 10**18
 # A bidder comes when the shortfall is worth it, USD, and looks once in five minutes.
@@ -31,11 +33,18 @@ class Sale:
     after: tuple[Standing, Standing]
 
 
-def shortfall(book: Book, market: Market, methodology: Methodology) -> float:
-    """By how much a book is below maintenance margin by the model, USD; its collateral is marked to the market."""
-    repriced = tuple(
-        replace(c, price=market.underlyings[c.underlying].spot) if c.underlying else c for c in book.collateral
-    )
+def shortfall(book: Book, now: Market, market: Market, methodology: Methodology) -> float:
+    """By how much a book of now is below maintenance margin at a later market by the model, USD.
+
+    Its collateral moves with spot.
+    """
+
+    def moved(c: Collateral) -> Collateral:
+        if c.underlying is None:
+            return c
+        return replace(c, price=c.price * market.underlyings[c.underlying].spot / now.underlyings[c.underlying].spot)
+
+    repriced = tuple(moved(c) for c in book.collateral)
     figures = margin.assess(replace(book, collateral=repriced), market, methodology)
     return figures.maintenance - figures.equity_maintenance
 
@@ -53,7 +62,7 @@ def first_breach(stage: Stage, books: Sequence[Book], until: int) -> int | None:
 
     def breached(look: int) -> bool:
         market = stage.path.at(min(stage.time + look * WATCH_SECONDS, until))
-        return any(shortfall(book, market, stage.methodology) > SHORTFALL for book in books)
+        return any(shortfall(book, stage.market, market, stage.methodology) > SHORTFALL for book in books)
 
     low, high = 0, -(-(until - stage.time) // WATCH_SECONDS)
     if not breached(high):
@@ -114,20 +123,29 @@ def net_value(book: Book, market: Market, methodology: Methodology) -> float:
 
 @dataclass(frozen=True)
 class Step:
-    """The market and every account at one moment of the crash, and the liquidations that followed at once."""
+    """The market and every account at one moment of the crash, and what followed at once: liquidations, settlements."""
 
     market: Market
     standings: dict[str, Standing]
     sales: tuple[Sale, ...]
+    settlements: tuple[expiry.Settlement, ...] = ()
 
 
 def replay(stage: Stage, bidder: str, step_seconds: int) -> Iterator[Step]:
     """Walk the path to its end, on the chain, and let the bidder liquidate whoever falls below maintenance margin.
 
-    Stops at every snapshot, in steps of `step_seconds` between them, and at every look of a bidder who finds a breach.
+    Stops at every snapshot, in steps of `step_seconds` between them, at every look of a bidder who finds a breach, and
+    at what fixes a settlement price. An expiry is settled as soon as it can be.
     """
     ends = [anchor.as_of for anchor in stage.path.anchors]
-    stops = sorted({*ends, *range(ends[0], ends[-1], step_seconds)})
+    due = [
+        (name, time)
+        for name, time in expiry.due(stage.path.anchors[0], ends[-1])
+        if any(expiry.legs(stage, actor, name, time) for actor in stage.actors.values())
+    ]
+    windows = [range(time - WINDOW_SECONDS, time + 1, expiry.FIXING_SECONDS) for _, time in due]
+    stops = sorted({*ends, *range(ends[0], ends[-1], step_seconds), *concatenated(*windows)})
+    fixings: dict[tuple[str, int], list[expiry.Fixing]] = {key: [] for key in due}
     others = [actor for name, actor in stage.actors.items() if name != bidder]
     while True:
         now = {name: standing(stage, actor) for name, actor in stage.actors.items()}
@@ -139,7 +157,12 @@ def replay(stage: Stage, bidder: str, step_seconds: int) -> Iterator[Step]:
                 sales.append(liquidate(stage, actor, stage.actors[bidder]))
                 account = sales[-1].after[0]
             books[actor.name] = account.book
-        yield Step(stage.market, now, tuple(sales))
+        for (name, time), window in zip(due, windows, strict=True):
+            if window.start <= stage.time < window.stop:
+                fixings[name, time].append(expiry.fixing(stage, name, time))
+        settled = tuple(expiry.settle(stage, *key, fixings[key]) for key in due if key[1] == stage.time)
+        books |= {name: book_of(stage, stage.actors[name]) for name in books} if settled else {}
+        yield Step(stage.market, now, tuple(sales), settled)
         if stage.time == ends[-1]:
             return
         until = next(stop for stop in stops if stop > stage.time)

@@ -23,11 +23,23 @@ if str(ROOT) not in sys.path:  # ape has the project on the path only while it r
     sys.path.insert(0, str(ROOT))
 
 from python_model import case, methodology  # noqa: E402
-from scripts import chapter_capital, chapter_crash, chapter_ledger, chapter_life, crash, market_path, report, story  # noqa: E402  # noqa: E402
+from scripts import (  # noqa: E402
+    chapter_capital,
+    chapter_cover,
+    chapter_crash,
+    chapter_expiry,
+    chapter_ledger,
+    chapter_life,
+    chapter_package,
+    crash,
+    market_path,
+    report,
+    story,
+)
 
 TITLE = "Portfolio margin through a crash"
 LEAD = (
-    "Eight strategies, five accounts and the days in which ETH lost a fifth of its price: margined by the "
+    "Eight strategies, seven accounts and the days in which ETH lost a fifth of its price: margined by the "
     "contracts on a chain, and by an independent float model beside them."
 )
 STEP_SECONDS = 3 * 3600
@@ -79,8 +91,11 @@ def cli(provider: Any, out: Path) -> None:
     \b
     1. Capital of eight strategies in isolated, cross and portfolio mode, on a recorded market.
     2. The life of a book: accounts, deposits, signed packages, a batch, the margin check, Greeks.
-    3. The crash of 5 and 6 February 2026, replayed on the chain, liquidations included.
-    4. The sums: money and positions conserved, contract beside model, gas of each step.
+    3. A package of four legs at a net price, by signed orders, filled in part.
+    4. Calls sold against staked ether, and the same calls on cash.
+    5. The crash of 5 and 6 February 2026, replayed on the chain, liquidations included.
+    6. An expiry on the way: its settlement price, and who got what.
+    7. The sums: money and positions conserved, contract beside model, gas of each step.
 
     Mints worthless tokens and moves the chain's clock: it runs on local networks alone. Ends with 1 where contract and
     model differ by more than their proven bound allows, or where a sum is off.
@@ -106,8 +121,11 @@ def cli(provider: Any, out: Path) -> None:
     stage = set_stage(console)
     tell(chapter_capital.chapter(stage))
     tell(chapter_life.chapter(stage, ape.accounts.test_accounts[1:6]))
+    tell(chapter_package.chapter(stage, ape.accounts.test_accounts[6]))
+    tell(chapter_cover.chapter(stage, ape.accounts.test_accounts[7]))
     steps = replay(stage, console)
     tell(chapter_crash.chapter(stage, steps))
+    tell(chapter_expiry.chapter(stage, steps))
     sums = story.conservation(stage)
     tell(chapter_ledger.chapter(stage, sums))
     facts = chapter_ledger.facts(stage, steps, sums, chapter_capital.saved_by_maker(chapters[0]))

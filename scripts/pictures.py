@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from python_model.margin import leg_tables
 from python_model.methodology import Methodology
 from python_model.normal import Floats
-from python_model.portfolio import Book, Market
+from python_model.portfolio import Book, Market, Position
+from python_model.settlement import payoff
 
 BLUE, SKY, GREY, ORANGE, RED, BLACK = "#0072B2", "#56B4E9", "#9AA5B1", "#E69F00", "#D55E00", "#1B2330"
 # Orange that is dark enough for letters.
@@ -205,4 +206,113 @@ def crash(
         rest[-1].xaxis.set_minor_locator(HourLocator(byhour=(6, 12, 18)))
         rest[-1].xaxis.set_major_formatter(DateFormatter("%-d Feb 00:00"))
         rest[-1].set_xlabel("time, UTC")
+        return png(figure)
+
+
+def covered(
+    market: Market,
+    methodology: Methodology,
+    parts: Sequence[tuple[str, Book]],
+    margins: Sequence[tuple[str, float, float]],
+    alone: float,
+) -> bytes:
+    """Profit over price of a position, of its cover and of both; and margins beside it.
+
+    Parameters
+    ----------
+    parts : two pairs of name and book
+    margins : rows of (name, margin on cash, margin with the cover), USD
+    alone : margin of the cover, USD
+    """
+    moves = np.linspace(-1.0, 1.0, 201)
+    scan_range = 100 * methodology.range_of(market.underlyings["ETH"].scan_range)
+    lines = [(name, profit(book, market, methodology, moves, np.zeros(1))[0] / 1000) for name, book in parts]
+    lines.append(("both", sum(values for _, values in lines)))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 4.4), layout="constrained")
+        left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.15, 1.0]})
+        for (name, values), colour, style in zip(lines, (ORANGE, GREY, BLUE), ("--", "-.", "-"), strict=True):
+            left.plot(scan_range * moves, values, style, color=colour, lw=2.6 if name == "both" else 1.8, label=name)
+        left.axhline(0.0, color=BLACK, lw=0.8)
+        left.set_xlabel("price move of ETH, %, vol unmoved")
+        left.set_ylabel("profit or loss, thousand USD")
+        left.set_title("Profit over the scan range")
+        left.legend(loc="upper left")
+        for i, (_, cash, both) in enumerate(margins):
+            for k, (value, colour) in enumerate(((cash, GREY), (both, BLUE))):
+                y = i + 0.36 * (k - 0.5)
+                right.barh(y, value / 1000, 0.34, color=colour)
+                white = {"fc": "white", "ec": "none", "pad": 1.0}
+                right.annotate(
+                    f"{value:,.0f}",
+                    (value / 1000, y),
+                    (4, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=8.5,
+                    bbox=white,
+                )
+        right.axvline(alone / 1000, color=BLACK, lw=1.2, ls=":")
+        right.set_yticks(range(len(margins)), [name for name, *_ in margins])
+        right.set_ylim(len(margins) - 0.45, -0.55)
+        right.set_xlim(0, 1.2 * max(max(row[1:]) for row in margins) / 1000)
+        right.set_xlabel("initial margin, thousand USD (figures: USD)")
+        right.set_title("Margin of the calls sold")
+        handles: list[Any] = [
+            mpl.patches.Patch(color=c, label=t) for t, c in (("on cash", GREY), ("with wstETH", BLUE))
+        ]
+        handles.append(mpl.lines.Line2D([], [], color=BLACK, ls=":", label="wstETH alone"))
+        figure.legend(handles=handles, ncols=3, loc="outside upper right")
+        return png(figure)
+
+
+def expiry(
+    times: Sequence[int],
+    spots: Sequence[float],
+    forwards: Sequence[float],
+    price: float,
+    legs: Sequence[Position],
+) -> bytes:
+    """Spot and the partly fixed forward in the last half hour; and the payoff of a book of one expiry.
+
+    Parameters
+    ----------
+    times, spots, forwards : seconds since 1970 and USD, at each publication
+    price : settlement price, USD
+    legs : options of that expiry
+    """
+    moments = [datetime.fromtimestamp(t, UTC) for t in times]
+    strikes = [leg.strike for leg in legs if leg.strike is not None]
+    prices = np.linspace(min(strikes) - 200, max(strikes) + 200, 401)
+
+    def pays(at: Floats) -> Floats:
+        return np.asarray(sum(leg.size * payoff(leg.kind, at, leg.strike) for leg in legs))
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.plot(moments, spots, color=GREY, lw=2.0, drawstyle="steps-post", label="spot")
+        left.plot(moments, forwards, "-o", color=BLUE, lw=2.2, ms=5, label="forward in the margin")
+        left.axhline(price, color=BLACK, lw=1.2, ls=":", label=f"settlement price {price:,.2f}")
+        left.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+        left.set_xlabel("time, UTC")
+        left.set_ylabel("USD")
+        left.set_title("The last half hour")
+        left.legend()
+        right.plot(prices, pays(prices), color=BLUE, lw=2.2)
+        right.axhline(0.0, color=BLACK, lw=0.8)
+        paid = pays(np.array([price])).item()
+        right.plot(price, paid, "o", color=RED, ms=9, zorder=5)
+        # Between the inner strikes, under the line.
+        right.annotate(
+            f"{paid:,.2f} USD\nat {price:,.2f}",
+            (price, paid),
+            (float(np.mean(sorted(strikes)[1:-1])), 0.6 * float(pays(prices).min())),
+            color=RED,
+            ha="center",
+            arrowprops={"arrowstyle": "-", "color": RED, "shrinkB": 6},
+        )
+        right.set_xlabel("settlement price, USD")
+        right.set_ylabel("the legs pay, USD")
+        right.set_title("Payoff of the condor seller's legs")
         return png(figure)

@@ -13,6 +13,7 @@ from typing import Any
 
 from eth_abi.abi import encode
 from eth_account.messages import SignableMessage, encode_typed_data
+from eth_utils.crypto import keccak
 
 from python_model import fees, interest
 from python_model.methodology import Methodology
@@ -53,6 +54,10 @@ DISCOUNT, MINIMUM_SLICE = 0.05, 0.10
 INTEREST = interest.Terms(base=0.01, slope=0.04, steep=0.75, kink=0.8, reserve_share=0.1)
 WETH_HAIRCUT_INITIAL, WETH_HAIRCUT_MAINTENANCE = 0.02, 0.01
 NOBODY = "0x" + "00" * 20
+# Of staked ether in a wrapper: the haircuts, how much its rate may grow a day, and the deposits accepted, whole tokens.
+STAKED_HAIRCUT_INITIAL, STAKED_HAIRCUT_MAINTENANCE, STAKED_GROWTH, STAKED_CAP = 0.06, 0.04, 0.001, 1e6
+# The function of wstETH that says how much staked ether a token is worth, at 1e-18.
+STAKED_RATE = "stEthPerToken()"
 # `ICollaterals.Sources` of a token that is worth its underlying.
 NO_SOURCES = (NOBODY, bytes(4), 0, 0, NOBODY)
 
@@ -148,6 +153,15 @@ class Tokens:
     weth: Any
     quote_cap: float = 1e9
     weth_cap: float = 1e6
+
+
+@dataclass(frozen=True)
+class Staked:
+    """Wrapped staked ether as a kind of collateral, and what the market pays for it."""
+
+    kind: int
+    token: Any
+    peg: Any
 
 
 def unannounced(step: str) -> None:
@@ -253,6 +267,34 @@ def deploy(
         weth=tokens.weth,
         names=names,
     )
+
+
+def list_staked(contracts: Any, sender: Any, protocol: Protocol, rate: float, peg: float) -> Staked:
+    """Deploy a token as wstETH is one, worth `rate` ETH by itself and `peg` of that to the market, and list it.
+
+    For local chains: anyone may mint the token, and set its peg.
+    """
+    inside = sender.deploy(contracts.RebasingToken, chain.wad(rate))
+    token = sender.deploy(contracts.WrappedStaked, inside)
+    source = sender.deploy(contracts.PegSource, chain.wad(peg))
+    sources = (token, keccak(text=STAKED_RATE)[:4], chain.WAD, chain.wad(STAKED_GROWTH), source)
+    terms = (
+        token,
+        protocol.names["ETH"],
+        chain.wad(STAKED_HAIRCUT_INITIAL),
+        chain.wad(STAKED_HAIRCUT_MAINTENANCE),
+        chain.wad(STAKED_CAP),
+        0,
+        sources,
+    )
+    protocol.collaterals.list_collateral(terms, sender=sender)
+    return Staked(int(protocol.collaterals.count()), token, source)
+
+
+def stored_cash(protocol: Protocol, account: int) -> int:
+    """Cash as of the account's last act, without the interest since, 1e-18 USD: the upper 160 bits of its word."""
+    word = int(protocol.clearing_house.cash_word(account))
+    return (word - 2**256 if word >> 255 else word) >> 96
 
 
 def fee_schedule(schedule: fees.Fees, account: int) -> tuple[int, ...]:

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from python_model import fees, listing, margin, scenarios
+import numpy as np
+
+from python_model import fees, listing, margin, scenarios, settlement
 from python_model.exposure import mark
 from python_model.methodology import Methodology
-from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position
+from python_model.portfolio import Book, Collateral, Expiry, Kind, Market, Mode, Position
 from scripts import chain, protocol
 from scripts.market_path import Path
-from scripts.protocol import Protocol
+from scripts.protocol import Protocol, Staked
 
 # Doubles err by 1.1e-16 an operation; a figure takes fewer than a thousand on numbers of the size of the gross book.
 NOISE = 1e-12
@@ -27,6 +29,8 @@ MODES = {number: mode for mode, number in chain.MODES.items()}
 # Of `IClearingHouse.Action`.
 DEPOSIT, WITHDRAW, TRADE = 0, 1, 3
 NOBODY = "0x" + "00" * 20
+# ETH that a wrapped staked ether is worth by its own contract, and what the market pays for that.
+STAKED_RATE, STAKED_PEG = 1.21, 0.9985
 
 
 @dataclass
@@ -104,10 +108,12 @@ class Standing:
 class Stage:
     """The protocol, the market that was published last and its time, and what happened so far.
 
-    `ledger` is the cash less cost of each actor by the model's own book-keeping, USD.
+    `ledger` is the cash less cost of each actor by the model's own book-keeping, USD. `course` is every spot that was
+    published, with its time, by underlying.
     """
 
     protocol: Protocol
+    staked: Staked
     methodology: Methodology
     path: Path
     clock: chain.Clock
@@ -117,12 +123,19 @@ class Stage:
     actors: dict[str, Actor] = field(default_factory=dict)
     ledger: dict[str, float] = field(default_factory=dict)
     gas: dict[str, int] = field(default_factory=dict)
+    course: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     nonce: int = 0
 
     @property
     def time(self) -> int:
         """Of the market that was published last."""
         return self.market.as_of
+
+    @property
+    def tokens(self) -> dict[int, Any]:
+        """What may be deposited, by kind of collateral."""
+        p = self.protocol
+        return {protocol.QUOTE: p.quote, protocol.WETH: p.weth, self.staked.kind: self.staked.token}
 
     def spend(self, step: str, receipt: Any) -> Any:
         """Note the gas of a step, the first time that it is taken; the receipt."""
@@ -135,14 +148,29 @@ class Stage:
 
     def publish(self, time: int) -> None:
         """Move the chain to a time and publish the market of that moment."""
-        self.market = self.path.at(time)
+        market = self.path.at(time)
         stamp = self.clock.chain(time)
         self.sender.provider.set_timestamp(stamp)
-        for name, u in self.market.underlyings.items():
+        for name, u in market.underlyings.items():
             update = chain.update(self.protocol.names[name], u, stamp, self.clock)
             receipt = self.protocol.market_data.publish(update, sender=self.sender)
             first = ", first time" if time == self.path.anchors[0].as_of else ""
             self.spend(f"publish {name} with {len(u.expiries)} expiries{first}", receipt)
+            self.course.setdefault(name, []).append((time, u.spot))
+        self.market = self.fixed(market)
+
+    def fixed(self, market: Market) -> Market:
+        """A market whose forwards are fixed as far as their settlement prices are, by the spots that were published."""
+
+        def forward(name: str, e: Expiry) -> float:
+            times, spots = (np.array(row) for row in zip(*self.course[name], strict=True))
+            return settlement.partly_fixed_forward(times, spots, e.expiry, market.as_of, e.forward)
+
+        rows = {
+            name: replace(u, expiries=tuple(replace(e, forward=forward(name, e)) for e in u.expiries))
+            for name, u in market.underlyings.items()
+        }
+        return replace(market, underlyings=rows)
 
 
 def set_stage(contracts: Any, sender: Any, methodology: Methodology, path: Path) -> Stage:
@@ -151,12 +179,13 @@ def set_stage(contracts: Any, sender: Any, methodology: Methodology, path: Path)
     names = chain.ids(path.anchors[0].underlyings)
     tokens = protocol.deploy_tokens(contracts, sender)
     deployed = protocol.deploy(contracts, sender, methodology, names, tokens)
+    staked = protocol.list_staked(contracts, sender, deployed, STAKED_RATE, STAKED_PEG)
     sender.provider.make_request("anvil_setBlockTimestampInterval", [1])
     head = sender.provider.get_block("latest").timestamp
     # Whole weeks, so that time of day and calendar stay what they were: what was listed then is listed.
     times = {e.expiry for u in path.anchors[0].underlyings.values() for e in u.expiries}
     clock = chain.Clock(listing.shift(start, times, head))
-    stage = Stage(deployed, methodology, path, clock, sender, path.anchors[0])
+    stage = Stage(deployed, staked, methodology, path, clock, sender, path.anchors[0])
     stage.publish(start)
     return stage
 
@@ -273,7 +302,7 @@ def premium(positions: Sequence[Position], market: Market) -> float:
 # ------------------------------------------------------------------------------------------------ what users do
 
 
-def join(stage: Stage, name: str, owner: Any, usd: float = 0.0, ether: float = 0.0) -> Actor:
+def join(stage: Stage, name: str, owner: Any, usd: float = 0.0, ether: float = 0.0, staked: float = 0.0) -> Actor:
     """Open an account in portfolio mode, and fund it; tokens are minted to the owner first."""
     p = stage.protocol
     receipt = p.clearing_house.create_account(chain.MODES[Mode.PORTFOLIO], sender=owner)
@@ -281,7 +310,7 @@ def join(stage: Stage, name: str, owner: Any, usd: float = 0.0, ether: float = 0
     account = int(receipt.events.filter(p.clearing_house.AccountCreated)[0].account)
     actor = stage.actors[name] = Actor(name, owner, account)
     stage.ledger[name] = usd
-    for kind, token, amount in ((protocol.QUOTE, p.quote, usd), (protocol.WETH, p.weth, ether)):
+    for (kind, token), amount in zip(stage.tokens.items(), (usd, ether, staked), strict=True):
         if amount:
             units = provide(stage, actor, kind, amount)
             receipt = p.clearing_house.deposit(account, kind, units, sender=owner)
@@ -291,7 +320,7 @@ def join(stage: Stage, name: str, owner: Any, usd: float = 0.0, ether: float = 0
 
 def provide(stage: Stage, actor: Actor, kind: int, amount: float) -> int:
     """Mint tokens to an owner, who lets the clearing house take them; token units."""
-    token = stage.protocol.weth if kind == protocol.WETH else stage.protocol.quote
+    token = stage.tokens[kind]
     units = chain.scaled(amount, token.decimals())
     token.mint(actor.owner, units, sender=actor.owner)
     token.approve(stage.protocol.clearing_house, units, sender=actor.owner)
@@ -376,11 +405,16 @@ def deposit_trade_withdraw(
 
 def refused_withdrawal(stage: Stage, actor: Actor, usd: float) -> str:
     """Why the clearing house refuses to pay out cash; an empty text where it would pay."""
-    house = stage.protocol.clearing_house
-    arguments = (actor.account, protocol.QUOTE, chain.scaled(usd, stage.protocol.quote.decimals()), actor.owner.address)
-    data = "0x" + bytes(house.withdraw.encode_input(*arguments)).hex()
-    call = {"from": actor.owner.address, "to": house.address, "data": data}
-    answer = house.provider.web3.provider.make_request("eth_call", [call, "latest"])
+    units = chain.scaled(usd, stage.protocol.quote.decimals())
+    withdraw = stage.protocol.clearing_house.withdraw
+    return refusal(withdraw, actor.owner, actor.account, protocol.QUOTE, units, actor.owner.address)
+
+
+def refusal(function: Any, sender: Any, *arguments: Any) -> str:
+    """Why a transaction would be refused; an empty text where it would pass."""
+    data = "0x" + bytes(function.encode_input(*arguments)).hex()
+    call = {"from": sender.address, "to": function.contract.address, "data": data}
+    answer = function.contract.provider.web3.provider.make_request("eth_call", [call, "latest"])
     return str(answer["error"]["message"]).removeprefix("execution reverted: ") if "error" in answer else ""
 
 
@@ -391,21 +425,29 @@ def refused_withdrawal(stage: Stage, actor: Actor, usd: float) -> str:
 class Conservation:
     """Money and positions over all accounts, in the contracts' own integers.
 
-    `owed` is the sum of cash less cost and `held` the quote tokens of the clearing house, both at 1e-18; `credited` and
-    `vault` the same for WETH. `open_sums` counts instruments whose positions do not add up to zero, of `instruments`.
+    `owed` is the sum of cash less cost, with the reserve, and `held` the quote tokens of the clearing house, both at
+    1e-18; `credited` and `vault` the same for WETH, and `staked` and `staked_vault` for wstETH. `open_sums` counts
+    instruments whose positions do not add up to zero, of `instruments`.
     """
 
     owed: int
     held: int
     credited: int
     vault: int
+    staked: int
+    staked_vault: int
     instruments: int
     open_sums: int
 
     @property
     def holds(self) -> bool:
         """INV-01, INV-02 and INV-03, to the last unit."""
-        return self.owed == self.held and self.credited == self.vault and self.open_sums == 0
+        return not any((self.owed - self.held, self.lost_collateral, self.open_sums))
+
+    @property
+    def lost_collateral(self) -> int:
+        """How far tokens held and credited are apart."""
+        return abs(self.credited - self.vault) + abs(self.staked - self.staked_vault)
 
 
 def conservation(stage: Stage) -> Conservation:
@@ -419,10 +461,12 @@ def conservation(stage: Stage) -> Conservation:
             size = (word >> 80) & (2**64 - 1)
             sums[word >> 144] = sums.get(word >> 144, 0) + (size - 2**64 if size >> 63 else size)
     return Conservation(
-        owed=sum(house.cash(a) - house.cost(a) for a in accounts),
+        owed=house.reserve() + sum(protocol.stored_cash(p, a) - house.cost(a) for a in accounts),
         held=p.quote.balanceOf(house) * 10 ** (18 - p.quote.decimals()),
         credited=sum(house.balance_of(a, protocol.WETH) for a in accounts),
         vault=p.weth.balanceOf(house),
+        staked=sum(house.balance_of(a, stage.staked.kind) for a in accounts),
+        staked_vault=stage.staked.token.balanceOf(house),
         instruments=len(sums),
         open_sums=sum(1 for total in sums.values() if total),
     )
