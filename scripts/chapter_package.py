@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from python_model import books, fees
+from python_model.listing import WEEK
 from python_model.portfolio import Kind, Market, Position
 from scripts import chain, protocol, story
 from scripts.chapter_life import instrument
@@ -98,8 +99,9 @@ def order_sheet(stage: Stage, consent: protocol.Consent, positions: Sequence[Pos
             ("nonce", str(order.nonce), "by which it can be cancelled"),
             ("deadline", str(order.deadline), f"{deadline.day} {deadline:%b %H:%M:%S}, an hour after the quote"),
         ],
-        f"Strikes at 1e-6 and prices at 1e-9 USD, ratios at 1e-6 ETH. The {BUYER} signs the same legs with the "
-        f"opposite ratios. What is signed hashes to {exchange.hash_order(order.row).to_0x_hex()}.",
+        "Strikes at 1e-6 and prices at 1e-9 USD, ratios at 1e-6 ETH, times in seconds of the chain, which runs "
+        f"{stage.clock.shift // WEEK} weeks after history. The {BUYER} signs the same legs with the opposite ratios. "
+        f"What is signed hashes to {exchange.hash_order(order.row).to_0x_hex()}.",
     )
 
 

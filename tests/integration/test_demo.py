@@ -25,10 +25,21 @@ TITLES = (
     "What the market maker's margin is made of",
     "What each account fears most",
     "Greeks of the whole account",
+    "The order that the condor seller signs, as a wallet shows it",
+    "The package: what the condor seller gets for a lot",
+    "The fills, submitted by the bidder, who has no part in them",
+    "What is refused between the fills, whoever submits it",
+    "What one wstETH is worth, by what the market pays for it",
+    "Initial margin of 24 calls sold, on cash and on 20 wstETH",
+    "The hedged part: the worst loss when ETH rises",
+    "The staker's account on the chain",
     "On the way down: equity against margin",
     "Liquidations of the put seller, executed on the chain by the bidder",
     "Who paid what",
     "Who gained and who lost over the whole crash",
+    "The settlement price of ETH: the mean of spot over the last 30 minutes",
+    "Who gets what",
+    "The accounts before and after, at the same prices",
     "Gas of each step, as the chain charged it",
 )
 STRATEGIES = ("long call", "covered call", "short straddle", "iron condor", "synthetic v. perp", "calendar spread",
@@ -159,13 +170,16 @@ def test_contract_and_model_agree_in_what_is_printed(told: Told) -> None:
 def test_money_and_positions_are_conserved(told: Told) -> None:
     match = re.search(
         r"Conservation holds: cash less cost of all accounts ([\d,.]+) USD, USDC held ([\d,.]+), difference 0\.000000; "
-        r"WETH credited ([\d,.]+), held ([\d,.]+), difference 0\.000000; positions add up to zero in (\d+) of (\d+)",
+        r"WETH credited ([\d,.]+), held ([\d,.]+), difference 0\.000000; "
+        r"wstETH credited ([\d,.]+), held ([\d,.]+), difference 0\.000000; "
+        r"positions add up to zero in (\d+) of (\d+)",
         told.words,
     )
     assert match is not None
-    owed, held, credited, vault, sums, instruments = match.groups()
-    assert owed == held == "1,448,000.000000", "1,450,000 USDC came in, 2,000 went out"
+    owed, held, credited, vault, staked, staked_vault, sums, instruments = match.groups()
+    assert owed == held == "1,468,000.000000", "1,470,000 USDC came in, 2,000 went out"
     assert credited == vault == "250.000000"
+    assert staked == staked_vault == "20.000000"
     assert sums == instruments
 
 
@@ -192,13 +206,117 @@ def test_what_one_side_of_a_liquidation_pays_the_other_gets(told: Told) -> None:
 
 def test_the_crash_makes_nobody_rich_but_by_another(told: Told) -> None:
     *_, total = told.page.tables["Who gained and who lost over the whole crash"]
-    # The change, and of it WETH, derivatives and discounts.
+    # The change, and of it ether held, derivatives and discounts.
     assert total[3] == total[4] and float(total[4].replace(",", "")) < 0
     assert total[5:] == ["0", "0"]
 
 
 def test_a_withdrawal_that_would_break_the_margin_is_refused(told: Told) -> None:
     assert "refused, “solvency: margin”" in told.words
+
+
+def test_the_package_is_four_legs_that_add_up_to_one_net_price(told: Told) -> None:
+    order = dict(
+        row[::2] for row in told.page.tables["The order that the condor seller signs, as a wallet shows it"][1:]
+    )
+    verbs = [words.split()[0] for field, words in order.items() if field.startswith("legs[")]
+    assert sorted(verbs) == ["gives", "gives", "receives", "receives"]
+
+    table = "The package: what the condor seller gets for a lot"
+    for heading in (
+        "premium\nreceived, USD",
+        "fee of the condor seller\n(taker), USD",
+        "fee of the fund\n(maker), USD",
+    ):
+        *legs, net = told.numbers(table, heading)
+        assert len(legs) == 4
+        assert net == pytest.approx(sum(legs), abs=2.5e-4), "five numbers of four digits"
+    assert set(told.column(table, "fee\nbound by")) == {"premium", "notional", ""}
+
+
+def test_an_order_fills_in_part_and_pays_what_the_model_says(told: Told) -> None:
+    table = "The fills, submitted by the bidder, who has no part in them"
+    assert told.column(table, "filled") == ["4 of 10", "10 of 10"]
+    for contract in ("premium to\nseller, USD", "seller's\nfee, USD", "fund's\nfee, USD"):
+        head = told.page.tables[table][0]
+        paid = told.column(table, contract)
+        assert paid == [row[head.index(contract) + 1] for row in told.page.tables[table][1:]], "by model, beside it"
+        first, second = (float(text) for text in paid)
+        assert second == pytest.approx(1.5 * first, abs=0.0125), "six lots cost as much as one and a half times four"
+
+
+def test_what_was_not_signed_is_refused(told: Told) -> None:
+    answers = told.column("What is refused between the fills, whoever submits it", "answer")
+    assert answers == ["“exchange: filled”", "“exchange: signature”", "“exchange: not approved”"]
+
+
+def test_what_is_hedged_by_staked_ether_needs_next_to_nothing(told: Told) -> None:
+    table = "Initial margin of 24 calls sold, on cash and on 20 wstETH"
+    cash, staked = (told.numbers(table, f"{name}\nUSD") for name in ("on cash", "on wstETH"))
+    assert len(cash) == len(staked) == 5
+    assert staked[0] < 0.1 * cash[0], "calls that move as ETH does"
+    assert all(margin < staked[-1] for margin in staked[:-1]), "calls take away from what the tokens need alone"
+    hedged = "The hedged part: the worst loss when ETH rises"
+    on_cash, on_tokens = (told.numbers(hedged, f"{name}\nUSD") for name in ("on cash", "on wstETH"))
+    assert all(covered < 0.15 * naked for naked, covered in zip(on_cash, on_tokens, strict=True))
+    for title in (table, hedged):
+        for row in told.page.tables[title][1:]:
+            assert row[1] == row[2] and row[3] == row[4], "contract and model, printed in cents"
+
+
+def test_the_market_price_of_staked_ether_lowers_what_it_counts_for(told: Told) -> None:
+    table = "What one wstETH is worth, by what the market pays for it"
+    assert told.column(table, "price\nUSD") == told.column(table, "by model\nUSD")
+    assert told.column(table, "haircut\ninitial") == ["6.00%", "6.00%", "14.00%", "26.00%"]
+    worth = told.numbers(table, "counts for\nUSD")
+    assert worth == sorted(worth, reverse=True) and len(set(worth)) == 4
+
+
+def test_the_lens_foretold_the_margin_of_the_covered_calls(told: Told) -> None:
+    table = "The staker's account on the chain"
+    assert told.column(table, "initial\nmargin, USD") == told.column(table, "foretold by\nthe lens, USD")
+
+
+def test_the_settlement_price_is_the_mean_of_the_last_half_hour(told: Told) -> None:
+    table = "The settlement price of ETH: the mean of spot over the last 30 minutes"
+    assert [time.rpartition(" ")[2] for time in told.column(table, "time\nUTC")][:-1] == [
+        "07:30", "07:35", "07:40", "07:45", "07:50", "07:55", "08:00"
+    ]  # fmt: skip
+    # The last spot has been in force for no second of the window.
+    *spots, _ = told.numbers(table, "spot published\nUSD")
+    *forwards, settled = told.numbers(table, "forward in the margin\nUSD")
+    assert settled == pytest.approx(sum(spots) / len(spots), abs=5e-5 + 1e-9), "spots are printed to 1e-4"
+    assert forwards[-1] == pytest.approx(settled, abs=5e-7), "printed to 1e-6"
+    assert settled != pytest.approx(spots[-1], abs=0.1), "a mean of one price only would prove nothing"
+
+
+def test_settlement_pays_what_one_has_to_another(told: Told) -> None:
+    rows = told.page.tables["Who gets what"][1:]
+    sums = [row for row in rows if row[1] == "sum"]
+    assert {row[0] for row in sums} == {"fund", "market maker", "call seller", "condor seller", "all"}
+    assert all(row[4] == row[5] for row in sums), "model and contract, in cents"
+    paid = {row[0]: float(row[5].replace(",", "")) for row in sums}
+    assert paid["all"] == 0.0 and paid["fund"] == -paid["condor seller"] > 0.0
+    settled = next(r for r in rows if r[0] == "fund" and r[1] == "4 Feb 2,200 put")
+    price = told.numbers("The settlement price of ETH: the mean of spot over the last 30 minutes", "by model\nUSD")[-1]
+    assert float(settled[4]) == pytest.approx(10 * (2200.0 - price), abs=0.005 + 1e-8), "printed in cents"
+
+    table = "The accounts before and after, at the same prices"
+    assert told.column(table, "net value\nbefore, USD") == told.column(table, "net value\nafter, USD")
+
+
+def test_settlement_conserves_cash_to_the_wei(told: Told) -> None:
+    match = re.search(
+        r"Cash is conserved to the wei: the accounts together got (\S+) USD; the cash of all accounts and the reserve "
+        r"was (\S+) USD before and (\S+) USD after\. One call of anybody settled (\d+) legs of 4 accounts for [\d,]+ "
+        r"gas; the same call again finds 0 legs to settle",
+        told.words,
+    )
+    assert match is not None
+    got, before, after, legs = match.groups()
+    assert got == "0." + 18 * "0"
+    assert before == after == "1,468,000." + 18 * "0"
+    assert int(legs) == sum(row[1] != "sum" for row in told.page.tables["Who gets what"][1:])
 
 
 def test_the_report_needs_no_other_file(told: Told) -> None:
@@ -209,7 +327,7 @@ def test_the_report_needs_no_other_file(told: Told) -> None:
 
 def test_the_report_has_its_pictures(told: Told) -> None:
     pictures = [a.partition(",")[2] for a in told.page.addresses if a.startswith("data:")]
-    assert len(pictures) == 3
+    assert len(pictures) == 5
     for picture in pictures:
         data = base64.b64decode(picture, validate=True)
         assert data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) > 20_000
@@ -224,8 +342,8 @@ def test_an_agreement_breaks_with_the_first_figure_beyond_its_bound() -> None:
     assert not agreement.holds
 
 
-@pytest.mark.parametrize("change", [{"held": 99}, {"vault": 6}, {"open_sums": 1}])
+@pytest.mark.parametrize("change", [{"held": 99}, {"vault": 6}, {"staked_vault": 4}, {"open_sums": 1}])
 def test_conservation_breaks_with_a_single_unit(change: dict[str, int]) -> None:
-    sums = Conservation(owed=100, held=100, credited=7, vault=7, instruments=3, open_sums=0)
+    sums = Conservation(owed=100, held=100, credited=7, vault=7, staked=5, staked_vault=5, instruments=3, open_sums=0)
     assert sums.holds
     assert not replace(sums, **change).holds
