@@ -26,11 +26,10 @@ def fixing_sheet(s: Settlement) -> Sheet:
     """How the settlement price came about."""
     rows = []
     for f in s.fixings:
-        share = 1.0 - (s.expiry - f.time) / WINDOW_SECONDS
         row = (
             utc(f.time),
             f"{f.spot:,.4f}",
-            f"{100 * share:.0f}%",
+            f"{100 * f.share:.0f}%",
             f"{f.contract:,.6f}",
             f"{f.model:,.6f}",
             tiny(f.difference),
@@ -43,7 +42,7 @@ def fixing_sheet(s: Settlement) -> Sheet:
         (
             "time\nUTC",
             "spot published\nUSD",
-            "of the mean\nfixed",
+            "of it\nfixed",
             "forward in the margin\nUSD",
             "by model\nUSD",
             "off model\nUSD",
@@ -51,8 +50,9 @@ def fixing_sheet(s: Settlement) -> Sheet:
         "lrrrrr",
         rows,
         f"Spot is published every {FIXING_SECONDS // 60} minutes here, and each price holds until the next. In the "
-        "window the margin uses the part of the mean that is known, and the forward for the rest: the nearer the "
-        "end, the less a single price can move. The first price at or after 08:00 makes the mean final, for good.",
+        "window the margin uses the part of the mean that is known, which no scenario moves, and the forward for the "
+        "rest: the nearer the end, the less a single price can do. The first price at or after 08:00 makes the mean "
+        "final, for good.",
         frozenset({len(rows) - 1}),
     )
 
@@ -119,8 +119,8 @@ def account_sheet(s: Settlement) -> Sheet:
         ),
         "lrrrrrrrr",
         rows,
-        "Settlement changes what nobody is worth. Margin is initial margin: until a leg is settled it counts as if "
-        "it still moved with the market, so that a settlement may raise or lower what is needed.",
+        "Settlement changes what nobody is worth. Margin is initial margin: what a settlement price has fixed moves "
+        "no more, so that it has counted as money since, and covers nothing else.",
     )
 
 

@@ -19,12 +19,13 @@ PRICE_STEP = 1e-9
 
 @dataclass(frozen=True)
 class Fixing:
-    """Spot at one moment of the window, and the partly fixed forward by contract and model, USD."""
+    """Spot at one moment of the window, the forward by contract and model, USD, and what share of it is fixed."""
 
     time: int
     spot: float
     contract: float
     model: float
+    share: float
     difference: float
 
 
@@ -68,8 +69,10 @@ def fixing(stage: Stage, name: str, expiry: int) -> Fixing:
     id_, market_data = stage.protocol.names[name], stage.protocol.market_data
     words, _ = stage.view(market_data.read, id_, [stage.clock.chain(expiry)])
     u = stage.market.underlyings[name]
-    contract, model = chain.as_float(words[1] >> 184, 9), u.at(expiry).forward
-    return Fixing(stage.time, u.spot, contract, model, see_price(stage, contract, model))
+    row = u.at(expiry)
+    contract, share = chain.as_float(words[1] >> 184, 9), (words[2] & settlement.SHARES) / settlement.SHARES
+    stage.agreement.see(share, row.fixed, 1.0 / settlement.SHARES)
+    return Fixing(stage.time, u.spot, contract, row.forward, share, see_price(stage, contract, row.forward))
 
 
 def see_price(stage: Stage, contract: float, model: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from python_model import fees, listing, margin, scenarios, settlement
 from python_model.exposure import mark
 from python_model.methodology import Methodology
-from python_model.portfolio import Book, Collateral, Expiry, Kind, Market, Mode, Position
+from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position
 from scripts import chain, protocol
 from scripts.market_path import Path
 from scripts.protocol import Protocol, Staked
@@ -161,15 +161,11 @@ class Stage:
 
     def fixed(self, market: Market) -> Market:
         """A market whose forwards are fixed as far as their settlement prices are, by the spots that were published."""
-
-        def forward(name: str, e: Expiry) -> float:
+        rows = {}
+        for name, u in market.underlyings.items():
             times, spots = (np.array(row) for row in zip(*self.course[name], strict=True))
-            return settlement.partly_fixed_forward(times, spots, e.expiry, market.as_of, e.forward)
-
-        rows = {
-            name: replace(u, expiries=tuple(replace(e, forward=forward(name, e)) for e in u.expiries))
-            for name, u in market.underlyings.items()
-        }
+            read = tuple(settlement.as_read(e, times, spots, market.as_of) for e in u.expiries)
+            rows[name] = replace(u, expiries=read)
         return replace(market, underlyings=rows)
 
 
