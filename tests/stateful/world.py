@@ -19,7 +19,7 @@ from python_model.case import read_market
 from python_model.methodology import Methodology
 from python_model.portfolio import Market
 from scripts import chain, protocol
-from tests.stateful.mirror import SILENT, UNIT, USDC, WETH
+from tests.stateful.state import SILENT, UNIT, USDC, WETH
 
 GAS = 16_000_000
 SNAPSHOT = "eth-btc-2026-02-05"

@@ -1,0 +1,126 @@
+"""The mirror's market: what was published, and what follows from its course: funding, fixings, settlement prices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from python_model import exposure, settlement
+from python_model.portfolio import Collateral, Market, Position, Underlying
+from tests.stateful.state import (
+    FUTURE,
+    HAIRCUT_INITIAL,
+    HAIRCUT_MAINTENANCE,
+    KIND,
+    PERP,
+    PUT,
+    WAD,
+    Figures,
+    Instrument,
+    Refused,
+)
+
+
+class MarketMirror:
+    """Market data, and the clock."""
+
+    def __init__(self, names: dict[str, int], publisher: str, heartbeat: int) -> None:
+        self.names = names
+        self.name_of = {i: name for name, i in names.items()}
+        self.publisher = publisher
+        self.heartbeat = heartbeat
+        self.now = 0
+        self.market: dict[str, Underlying] = {}
+        # When each underlying and each of its expiries was last published.
+        self.published: dict[tuple[str, int], int] = {}
+        # Times with spot and mark of the perpetual at 1e-9 USD, by underlying.
+        self.course: dict[str, list[tuple[int, int, int]]] = {name: [] for name in names}
+        self._seen: dict[tuple, Figures] = {}
+
+    def _require(self, condition: bool, reason: str) -> None:
+        if not condition:
+            raise Refused(reason)
+
+    def publish(self, sender: str, name: str, state: Underlying) -> None:
+        """Replace the state of an underlying and of the expiries named."""
+        self._require(sender == self.publisher, "market: publisher")
+        known = {e.expiry: e for e in (*(self.market[name].expiries if name in self.market else ()), *state.expiries)}
+        self.market[name] = replace(state, expiries=tuple(known[expiry] for expiry in sorted(known)))
+        self.course[name].append((self.now, round(state.spot * 10**9), round(state.perp_mark * 10**9)))
+        self.published.update({(name, e.expiry): self.now for e in state.expiries} | {(name, 0): self.now})
+        # Not cleared: other copies share the old one.
+        self._seen = {}
+
+    def is_current(self, name: str, expiry: int) -> bool:
+        """Whether an underlying (expiry 0) or an expiry is within its heartbeat: an expired one as of its end."""
+        seen_at = min(self.now, expiry) if expiry else self.now
+        return seen_at <= self.published[name, expiry] + self.heartbeat or self._is_settled(name, expiry)
+
+    def position(self, i: Instrument, size: int) -> Position:
+        """A leg as the model wants it, its entry 0."""
+        return Position(
+            self.name_of[i.underlying],
+            KIND[i.kind],
+            size / 10**6,
+            i.expiry or None,
+            i.strike / 10**6 if i.strike else None,
+            0.0 if i.kind in (PERP, FUTURE) else None,
+        )
+
+    def weth_holding(self, amount: int) -> Collateral:
+        """WETH as collateral at spot."""
+        return Collateral(amount / WAD, self.market["ETH"].spot, "ETH", HAIRCUT_INITIAL, HAIRCUT_MAINTENANCE)
+
+    def snapshot(self) -> Market:
+        """The market now: with what longs have paid for a perpetual, and with forwards that are being fixed."""
+        seen = {}
+        for name, u in self.market.items():
+            rows = tuple(replace(e, forward=self._forward(name, e.expiry, e.forward)) for e in u.expiries)
+            seen[name] = replace(u, expiries=rows, perp_funding=self.funding(name) / WAD)
+        return Market(self.now, seen)
+
+    def funding(self, name: str) -> int:
+        """What a long has paid for a whole perpetual, 1e-18 USD: the premium, at most 0.5% of spot, in eight hours."""
+        total = 0
+        times = [*(time for time, *_ in self.course[name][1:]), self.now]
+        for (start, spot, mark), end in zip(self.course[name], times, strict=True):
+            limit = spot // 200
+            total += min(max(mark - spot, -limit), limit) * min(end - start, self.heartbeat)
+        paid = abs(total) * 1000 // (8 * 3600) * 10**6
+        return paid if total > 0 else -paid
+
+    def is_final(self, i: Instrument) -> bool:
+        """Whether an instrument has expired and can be settled."""
+        return i.expiry > 0 and self._is_settled(self.name_of[i.underlying], i.expiry)
+
+    def payoff(self, i: Instrument) -> int:
+        """What a unit of an instrument is settled at, 1e-9 USD."""
+        price = self._mean(self.name_of[i.underlying], i.expiry, i.expiry, 0)
+        if i.kind == FUTURE:
+            return price
+        value = price - i.strike * 1000
+        return max(-value if i.kind == PUT else value, 0)
+
+    def _is_settled(self, name: str, expiry: int) -> bool:
+        """Whether an expiry has its final price: with the first state at or after it."""
+        times = [time for time, *_ in self.course[name]]
+        return settlement.settles_by_mean(expiry) and times[0] < expiry <= times[-1]
+
+    def _forward(self, name: str, expiry: int, forward: float) -> float:
+        """Of the last half hour before an expiry at eight o'clock what has passed is fixed: the mean of spot."""
+        start = self.course[name][0][0]
+        late = self.now > expiry - settlement.WINDOW_SECONDS and start < expiry
+        if not settlement.settles_by_mean(expiry) or not late:
+            return forward
+        return self._mean(name, expiry, min(self.now, expiry), round(forward * 10**9)) / 10**9
+
+    def _mean(self, name: str, expiry: int, fixed: int, forward: int) -> int:
+        """Mean over the window before an expiry, 1e-9 USD: of spot until `fixed`, of a forward from then on."""
+        course = self.course[name]
+        window = max(expiry - settlement.WINDOW_SECONDS, course[0][0])
+        ends = [*(min(max(time, window), fixed) for time, *_ in course), fixed]
+        total = sum(spot * (b - a) for (_, spot, _), a, b in zip(course, ends, ends[1:], strict=False))
+        return (total + (expiry - fixed) * forward) // (expiry - window)
+
+    def mark(self, i: Instrument) -> float:
+        """Mark of an instrument, USD."""
+        return exposure.mark(self.position(i, 0), self.snapshot())

@@ -1,0 +1,189 @@
+"""What the mirror's parts speak of: accounts, orders, acts, figures, verdicts that errors may leave open.
+
+Units are those of the contracts: cash and cost 1e-18 USD, sizes and strikes 1e-6, prices 1e-9, fractions 1e-18, tokens
+in units of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from python_model import margin
+from python_model.portfolio import Kind, Mode
+
+if TYPE_CHECKING:
+    from tests.stateful.mirror import Mirror
+
+WAD = 10**18
+USDC, WETH = 0, 1
+KINDS_OF_COLLATERAL = 2
+UNIT = {USDC: 10**12, WETH: 1}
+HAIRCUT_INITIAL, HAIRCUT_MAINTENANCE = 0.02, 0.01
+PERP, FUTURE, CALL, PUT = range(4)
+KIND = {PERP: Kind.PERP, FUTURE: Kind.FUTURE, CALL: Kind.CALL, PUT: Kind.PUT}
+MODE = (Mode.ISOLATED, Mode.CROSS, Mode.PORTFOLIO)
+RISK, LIQUIDATION = 1, 2
+# What a call did to an account: its state was kept; it must be checked; it was paid from, which no gain excuses.
+KEPT, DUE, PAID = 1, 2, 3
+NOBODY = "0x" + "00" * 20
+# A slice may always be worth this much, USD, and so many times the strikes of the book in smallest sizes.
+SMALL, DUST_FACTOR, SMALLEST = 100.0, 10, 1e-6
+# How often the gross value of what has a stale price must not matter for a liquidation.
+STALE_FACTOR = 2
+# A revert that says nothing: arithmetic of a token.
+SILENT = ""
+
+# What operators may do.
+TRADE, FUNDS = 1, 2
+# Fees of the house: of the notional, and of an option at most a part of its premium; 1e-18.
+MAKER_FEE, TAKER_FEE, PREMIUM_CAP = 10**14, 3 * 10**14, 125 * 10**15
+# Account 1 receives them.
+COLLECTOR = 1
+ANY_FEE = 2**256 - 1
+PRICE_LIMIT = 2**72
+# Legs that each mode allows; and legs + 3 * expiries, because expiries cost gas too.
+MOST_LEGS = {Mode.ISOLATED: 1, Mode.CROSS: 32, Mode.PORTFOLIO: 128}
+MOST_EXPIRIES, EXPIRY_WEIGHT, MOST_WEIGHT = 16, 3, 152
+
+
+class Refused(Exception):  # noqa: N818
+    """A call that must revert, and the reason it must give."""
+
+
+class Instrument(NamedTuple):
+    """What a position is in; sorts as the contracts sort a book."""
+
+    underlying: int
+    expiry: int
+    strike: int
+    kind: int
+
+
+class Leg(NamedTuple):
+    """One row of a package, as the taker sees it, for one lot."""
+
+    underlying: int
+    expiry: int
+    strike: int
+    kind: int
+    size: int
+    price: int
+
+    @property
+    def instrument(self) -> Instrument:
+        return Instrument(*self[:4])
+
+    @property
+    def value(self) -> int:
+        """What the taker pays, 1e-18 USD."""
+        return self.size * self.price * 1000
+
+
+class Consent(NamedTuple):
+    """A maker's consent to a package, and what the taker makes of it, who calls or has signed."""
+
+    nonce: int
+    deadline: int
+    signer: str  # who is said to consent
+    key: str | None  # who signed; None: nobody, so that the signer calls or has approved
+    lots: int = 1
+    max_fee: int = ANY_FEE  # of the maker, for a lot, 1e-18
+    fill: int = 1  # lots to fill now
+    short: int = 0  # by how much the taker's limit for its first leg is below the maker's price, 1e-9
+    taker_signer: str | None = None  # who is said to consent for the taker; None: the caller
+    taker_key: str | None = None  # who signed for the taker
+
+
+class Act(NamedTuple):
+    """One step of a batch: the name of the mirror's method, and its arguments behind the sender."""
+
+    name: str
+    arguments: tuple
+
+
+@dataclass
+class Account:
+    """What the clearing house holds for one account: cash as of its last act, and the interest index of then."""
+
+    owner: str
+    mode: Mode
+    cash: int = 0
+    index: int = 0
+    cost: int = 0
+    weth: int = 0
+    legs: dict[Instrument, int] = field(default_factory=dict)
+
+    def copy(self) -> Account:
+        return replace(self, legs=dict(self.legs))
+
+    @property
+    def key(self) -> tuple:
+        """All that the clearing house holds for the account."""
+        return (self.mode, self.cash, self.index, self.cost, self.weth, tuple(sorted(self.legs.items())))
+
+    @property
+    def has_linear(self) -> bool:
+        """Whether there is a future or a perpetual in the book."""
+        return any(i.kind in (PERP, FUTURE) for i in self.legs)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The model's assessment of an account, USD, and what the contract may differ by.
+
+    `error` bounds the difference in each of E_mm - MM, E_im - IM, equity, requirement, net value, stale value, and a
+    scenario's P&L; the first two and STALE_FACTOR times the stale value, whose deltas err by less than epsilon N / 2,
+    together by twice as much.
+    With N = sum |q| (F + K) over options, f the initial factor and the constants of `tests/tolerances.py`:
+
+    - M-16: a requirement exceeds the exact one by at most 4 f epsilon N, an equity falls short by at most epsilon N,
+      and a scenario's profit errs by at most epsilon N: 5 f epsilon N covers each of them and each pair. What errors of
+      delta and vega put into M-12 is h (1 + 2 x / depth) times 4e-10 N, for h below 0.001: lost in the 4.
+    - Floats: NOISE of the gross G = N + sum |q| price of what is linear + |cash| + collateral, in equity and in the
+      requirements of at most two underlyings, each with the derivative 1 + slope <= 2 of M-12, times f: 6 f NOISE G.
+    - DUST: truncated divisions.
+
+    An account of cash alone is a matter of integers: no error.
+    """
+
+    assessment: margin.Assessment
+    net_value: float
+    fresh: bool
+    stale_value: float
+    error: float
+
+    @property
+    def health(self) -> float:
+        return self.assessment.equity_maintenance - self.assessment.maintenance
+
+    @property
+    def excess(self) -> float:
+        """What there is above initial margin."""
+        return self.assessment.equity_initial - self.assessment.initial
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a call does: the state after it (None if it must revert) and the reasons with which it may revert."""
+
+    after: Mirror | None
+    reasons: frozenset[str]
+
+
+def not_negative(figure: float, error: float) -> bool | None:
+    """Whether a figure is at least zero; None where its error leaves that open."""
+    if abs(figure) <= error and error > 0.0:
+        return None
+    return figure >= 0.0
+
+
+def either(a: bool | None, b: bool | None) -> bool | None:
+    """Whether one of two verdicts passes; None where that is open."""
+    return True if a or b else None if a is None or b is None else False
+
+
+def truncated(amount: int, fraction: int) -> int:
+    """A fraction of an amount, towards zero."""
+    part = abs(amount) * fraction // WAD
+    return part if amount >= 0 else -part
