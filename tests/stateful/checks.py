@@ -156,8 +156,8 @@ class Checks:
     def conserved(self, states: dict[int, Any]) -> None:
         """INV-01, INV-02, INV-03, INV-12; numbers that were just compared are the mirror's.
 
-        Of what has a settlement price one side may have settled alone: then the reserve holds what the other side will get
-        or pay, so that what all have, all settled, with all interest, and what the protocol earned is there.
+        Of what has a settlement price one side may have settled alone: the reserve holds what the other will get or
+        pay, so that what all have, all settled, with all interest, and what the protocol earned is there.
         """
         mirror = self.mirror
         net: Counter[Instrument] = Counter()
