@@ -88,8 +88,17 @@ class Calls:
         rates = NOBODY if terms is None else self.world.protocol.interest_rates.address
         return call(self.world.protocol.money_market, "set_interest_rates", rates)
 
-    def _call_set_contracts(self, other: str) -> Call:
-        """The contracts that there are, but for one of them."""
+    def _call_set_minimum_equity(self, *arguments: Any) -> Call:
+        return call(self.world.protocol.admission, "set_minimum_equity", *arguments)
+
+    def _call_set_allow_list(self, *arguments: Any) -> Call:
+        return call(self.world.protocol.admission, "set_allow_list", *arguments)
+
+    def _call_set_allowed(self, *arguments: Any) -> Call:
+        return call(self.world.protocol.admission, "set_allowed", *arguments)
+
+    def _call_set_contracts(self, other: str, admission: bool) -> Call:
+        """The contracts that there are, but for one of them; with an admission to portfolio mode or without."""
         p = self.world.protocol
         named = {
             "report": p.report,
@@ -100,7 +109,7 @@ class Calls:
             "money market": p.money_market,
         }
         addresses = [p.weth.address if name == other else contract.address for name, contract in named.items()]
-        return call(self.house, "set_contracts", *addresses)
+        return call(self.house, "set_contracts", *addresses, p.admission.address if admission else NOBODY)
 
     def _call_post(self) -> Call:
         return call(self.house, "post", 1, [], 1, 0)

@@ -10,7 +10,7 @@ from python_model.methodology import Methodology
 from tests import tolerances
 from tests.differential.comparison import Differences
 from tests.stateful.mirror import Mirror
-from tests.stateful.state import MODE, UNIT, USDC, WAD, WETH, Account, Instrument
+from tests.stateful.state import MODE, NOBODY, UNIT, USDC, WAD, WETH, Account, Instrument
 from tests.stateful.world import Call, World, call
 
 # An account's first claim or position brings what M-16 holds against truncations, 1e-14 USD on either side.
@@ -92,7 +92,7 @@ class Checks:
         """
         mirror, house, p, now = self.mirror, self.house, self.world.protocol, self.mirror.now
         money, accounts = mirror.money, sorted(mirror.accounts)
-        words = [mirror.accounts[a] for a in accounts]
+        held = [mirror.accounts[a] for a in accounts]
         limits = mirror.limits.items()
         expected: list[tuple[Call, Any]] = [
             (call(house, "account_count"), len(accounts)),
@@ -101,6 +101,9 @@ class Checks:
             (call(house, "pending_owner"), mirror.pending_owner.lower()),
             (call(house, "guardian"), mirror.guardian.lower()),
             (call(house, "reserve"), mirror.reserve),
+            (call(house, "admission"), p.admission.address.lower() if mirror.admission else NOBODY),
+            (call(p.admission, "minimum_equity"), mirror.minimum_equity),
+            (call(p.admission, "allow_list"), mirror.allow_list),
             (call(p.money_market, "earned"), money.earned),
             *((call(house, "credited", kind), amount) for kind, amount in mirror.credited.items()),
             *((call(house, "open_interest", u), open_now) for u, open_now in mirror.open_interest.items()),
@@ -111,8 +114,9 @@ class Checks:
             ),
             *((self._balance(kind, house.address), amount) for kind, amount in mirror.vault.items()),
             *((self._balance(kind, address), amount) for (address, kind), amount in mirror.wallets.items()),
-            *((call(house, "cash_word", a), word_of(x)) for a, x in zip(accounts, words, strict=True)),
-            *((call(house, "cash", a), money.cash(x, now)) for a, x in zip(accounts, words, strict=True)),
+            *((call(house, "owner_of", a), x.owner.lower()) for a, x in zip(accounts, held, strict=True)),
+            *((call(house, "cash_word", a), word_of(x)) for a, x in zip(accounts, held, strict=True)),
+            *((call(house, "cash", a), money.cash(x, now)) for a, x in zip(accounts, held, strict=True)),
         ]
         read = [
             call(p.money_market, "interest"),

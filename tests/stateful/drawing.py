@@ -111,10 +111,10 @@ class Drawing(Machine):
         return RICH if index % 4 and account != RICH else others[index // 4 % len(others)]
 
     def sibling(self, account: int, index: int) -> int:
-        """Another account of the same owner."""
+        """Another account of the same owner; of anyone where there is none."""
         owner = self.mirror.accounts[account].owner
         own = [b for b, x in self.mirror.accounts.items() if x.owner == owner and b != account]
-        return own[index % len(own)]
+        return own[index % len(own)] if own else self.another(account, index)
 
     def trader(self, index: int) -> int:
         """An account that may take a further leg, for most indices."""

@@ -230,11 +230,35 @@ class Life(Users):
         if lifted:
             self.act(self.mirror.owner, "set_open_interest_cap", underlying, 0)
 
+    @action(
+        user=indices,
+        account=indices,
+        share=st.sampled_from([0, 0, PPM - 1, PPM, PPM + 1, PPM * 2]),
+        listed=st.booleans(),
+        allowed=st.booleans(),
+        lifted=st.sampled_from([True, True, True, False]),
+        rows=st.lists(stretches, min_size=1, max_size=2),
+    )
+    def admit(
+        self, user: int, account: int, share: int, listed: bool, allowed: bool, lifted: bool, rows: list[Any]
+    ) -> None:
+        """Portfolio mode asks for an equity about that of some account, or for an owner on a list; somebody trades."""
+        a = self.account(account)
+        minimum = int(max(self.figures(a).assessment.equity_initial, 0.0) * share) * 10**12
+        self.by_owner(user, "set_contracts", "", True)
+        self.by_owner(user, "set_minimum_equity", minimum)
+        self.by_owner(user, "set_allow_list", listed)
+        self.by_owner(user, "set_allowed", self.sender(a, 0), allowed)
+        self.stretch(rows)
+        self.act(self.sender(a, 0), "set_mode", a, PORTFOLIO)
+        if lifted:
+            self.act(self.mirror.owner, "set_contracts", "", False)
+
     @action(often=1, user=indices, heir=st.integers(0, 4), accepted=st.booleans())
     def hand_over(self, user: int, heir: int, accepted: bool) -> None:
         """Contracts are named again; owner and guardian change."""
         for other in ("", "collaterals", "money market"):
-            self.by_owner(user, "set_contracts", other)
+            self.by_owner(user, "set_contracts", other, self.mirror.admission)
         heirs = [self.world.owner.address, self.world.guardian.address, *(u.address for u in self.world.users)]
         self.by_owner(user, "set_guardian", heirs[heir - 1])
         self.by_owner(user, "transfer_ownership", heirs[heir])

@@ -17,7 +17,6 @@ from typing import Any
 from python_model import interest
 from tests import tolerances
 from tests.stateful.state import (
-    DUE,
     DUST_FACTOR,
     FUNDS,
     FUTURE,
@@ -98,12 +97,18 @@ class Mirror(TradingMirror):
         """Let a key act for an account until `expiry`."""
         self._require(self._owner(account) == sender, "accounts: not the owner")
         self._require(scope <= TRADE | FUNDS, "accounts: scope")
-        self.operators[account, operator] = expiry, scope
+        self.operators[account, sender, operator] = expiry, scope
+
+    def transfer_account(self, sender: str, account: int, new_owner: str) -> None:
+        """Hand an account over; keys and orders of the old owner count no more."""
+        self._require(self._owner(account) == sender, "accounts: not the owner")
+        self._require(new_owner != NOBODY, "accounts: owner")
+        self.accounts[account].owner = new_owner
 
     def set_mode(self, sender: str, account: int, mode: int) -> None:
         """Change the margin mode."""
         self._require(self._owner(account) == sender, "accounts: not the owner")
-        self._touch(account, DUE)
+        self._touch(account, PAID)
         self._require(mode < len(MODE), "accounts: mode")
         self.accounts[account].mode = MODE[mode]
 
@@ -298,6 +303,7 @@ class Mirror(TradingMirror):
         buyer = self.figures(self.accounts[bidder])
         left = buyer.excess - STALE_FACTOR * buyer.stale_value
         self._decide(not_negative(left, 2 * buyer.error + error), "liquidation: bidder's margin")
+        self._decide(self.admits(self.accounts[bidder], buyer), "liquidation: bidder's mode")
         self._require(minimum <= taken, "liquidation: below minimum")
         affordable = price <= max_price if price is not None else not_negative(max_price / WAD - estimate, error)
         self._decide(affordable, "liquidation: price")
@@ -378,8 +384,24 @@ class Mirror(TradingMirror):
         self._require(sender == self.pending_owner, "authority: not the new owner")
         self.owner, self.pending_owner = sender, NOBODY
 
-    def set_contracts(self, sender: str, other: str) -> None:
-        """Name the contracts once more; collaterals and money market are fixed for good."""
+    def set_minimum_equity(self, sender: str, minimum: int) -> None:
+        """Change the equity that portfolio mode asks for."""
+        self._require_owner(sender)
+        self.minimum_equity = minimum
+
+    def set_allow_list(self, sender: str, enabled: bool) -> None:
+        """Whether owners must have been allowed."""
+        self._require_owner(sender)
+        self.allow_list = enabled
+
+    def set_allowed(self, sender: str, owner: str, allowed: bool) -> None:
+        """Allow an owner, or no more."""
+        self._require_owner(sender)
+        (self.allowed.add if allowed else self.allowed.discard)(owner)
+
+    def set_contracts(self, sender: str, other: str, admission: bool) -> None:
+        """Name the contracts once more, perhaps with an admission; collaterals and money market are fixed for good."""
         self._require_owner(sender)
         self._require(other != "collaterals", "custody: collaterals are fixed")
         self._require(other != "money market", "cash: money market is fixed")
+        self.admission = admission

@@ -29,6 +29,7 @@ from tests.stateful.state import (
     Account,
     Figures,
     Refused,
+    both,
     either,
     not_negative,
 )
@@ -47,6 +48,11 @@ class SolvencyMirror(MarketMirror):
         # The counterpart of entries that only one account has: interest and settlement.
         self.reserve = 0
         self.paused = 0
+        # Who may take risk in portfolio mode: everybody where nobody is asked.
+        self.admission = False
+        self.minimum_equity = 0
+        self.allow_list = False
+        self.allowed: set[str] = set()
         # Of a call: verdicts that errors leave open; accounts as they were when first touched, how far they have come,
         # and what they paid in fees.
         self.doubts: set[str] = set()
@@ -91,7 +97,7 @@ class SolvencyMirror(MarketMirror):
                 )
 
     def _require_sound(self, before: Account, after: Account, paid: bool, fees: int) -> None:
-        """Nothing at risk, initial margin on fresh data, or no risk taken and nothing paid out (decision 5)."""
+        """Nothing at risk, initial margin on fresh data in an open mode, or no risk taken and nothing paid out."""
         self._require_admissible(after)
         sound: bool | None = False
         if not self.paused & RISK:
@@ -99,12 +105,20 @@ class SolvencyMirror(MarketMirror):
                 return
             figures = self.figures(after)
             sound = not_negative(figures.excess, figures.error) if figures.fresh else False
+            sound = both(sound, self.admits(after, figures))
         if sound:
             return
         # Collateral that came in does not count.
         safe = False if paid else self.takes_no_risk(before, replace(after, weth=before.weth), fees)
         self.risk_free += safe is True and sound is False
         self._decide(either(sound, safe), "solvency: margin")
+
+    def admits(self, account: Account, figures: Figures) -> bool | None:
+        """Whether an account may take risk in its mode."""
+        if account.mode is not Mode.PORTFOLIO or not self.admission:
+            return True
+        enough = not_negative(figures.assessment.equity_initial - self.minimum_equity / WAD, figures.error)
+        return both(enough, not self.allow_list or account.owner in self.allowed)
 
     def takes_no_risk(self, before: Account, after: Account, fees: int) -> bool | None:
         """Decision 5, as `IMarginReport.takes_no_risk` states it; None where errors leave it open.

@@ -183,6 +183,11 @@ def either(a: bool | None, b: bool | None) -> bool | None:
     return True if a or b else None if a is None or b is None else False
 
 
+def both(a: bool | None, b: bool | None) -> bool | None:
+    """Whether two verdicts pass; None where that is open."""
+    return False if a is False or b is False else None if a is None or b is None else True
+
+
 def truncated(amount: int, fraction: int) -> int:
     """A fraction of an amount, towards zero."""
     part = abs(amount) * fraction // WAD

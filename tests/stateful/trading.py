@@ -34,7 +34,8 @@ class TradingMirror(SolvencyMirror):
     def __init__(self, owner: str, **others: Any) -> None:
         super().__init__(**others)
         self.owner = owner
-        self.operators: dict[tuple[int, str], tuple[int, int]] = {}
+        # By account, owner and key.
+        self.operators: dict[tuple[int, str, str], tuple[int, int]] = {}
         self.cancelled: set[tuple[int, int]] = set()
         self.lowest_nonce: dict[int, int] = {}
         self.approvals: set[tuple] = set()
@@ -47,8 +48,9 @@ class TradingMirror(SolvencyMirror):
 
     def controls(self, account: int, caller: str, scope: int) -> bool:
         """Whether an address may act for an account."""
-        expiry, allowed = self.operators.get((account, caller), (0, 0))
-        return self._owner(account) == caller or (self.now < expiry and bool(allowed & scope))
+        owner = self._owner(account)
+        expiry, allowed = self.operators.get((account, owner, caller), (0, 0))
+        return owner == caller or (self.now < expiry and bool(allowed & scope))
 
     def _owner(self, account: int) -> str:
         return self.accounts[account].owner if account in self.accounts else NOBODY

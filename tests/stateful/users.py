@@ -107,16 +107,43 @@ class Users(Drawing):
         sender = self.sender(a, 2 if kind in ("submitted", "ghost") else stranger)
         self.act(sender, "trade", a, b, package, self.consent(kind, a, b, package))
 
-    @action(index=indices, stranger=strangers, fill=st.integers(1, 3), withdrawn=st.sampled_from([False] * 5 + [True]))
-    def fill(self, index: int, stranger: int, fill: int, withdrawn: bool) -> None:
-        """Some more lots of an order, or too many; perhaps after its maker took it back."""
-        if not self.orders:
-            return
-        taker, maker, package, consent = self.orders[index % len(self.orders)]
-        if withdrawn:
-            self.act(self.sender(maker, stranger), "cancel", maker, consent.nonce)
-        sender = self.sender(taker, stranger)
-        self.seen["fill", "passed"] += self.act(sender, "trade", taker, maker, package, consent._replace(fill=fill))
+    @action(
+        index=indices,
+        fresh=st.booleans(),
+        taker=indices,
+        rows=packages,
+        fills=st.lists(st.integers(0, 3), min_size=1, max_size=4),
+        submitted=st.booleans(),
+        withdrawn=st.sampled_from([False] * 5 + [True]),
+    )
+    def fill(
+        self,
+        index: int,
+        fresh: bool,
+        taker: int,
+        rows: list[Any],
+        fills: list[int],
+        submitted: bool,
+        withdrawn: bool,
+    ) -> None:
+        """Some lots of an order, and some more, or too many; by anyone where both signed; perhaps cancelled."""
+        if fresh or not self.orders:
+            a = self.trader(taker)
+            b = self.another(a, taker)
+            # A hundredth, so that margin allows some lots for most draws.
+            small = [(which, max(share // 100, 1), sign, PPM) for which, share, sign, _ in rows]
+            package, consent = self.package(small, a, self.instruments()), self.consent("signed", a, b, ())
+            self.orders.append((a, b, package, consent._replace(lots=3)))
+        buyer, maker, package, consent = self.orders[-1 if fresh else index % len(self.orders)]
+        owner = self.sender(buyer, 0)
+        if submitted:
+            consent = consent._replace(taker_signer=owner, taker_key=owner)
+        for n, lots in enumerate(fills):
+            if withdrawn and n == 1:
+                self.act(self.sender(maker, 0), "cancel", maker, consent.nonce)
+            sender = self.user(index + n) if submitted else owner
+            passed = self.act(sender, "trade", buyer, maker, package, consent._replace(fill=lots))
+            self.seen["fill", "passed"] += passed and lots < consent.lots
 
     @action(often=3, rows=st.lists(stretches, min_size=1, max_size=3))
     def stretch(self, rows: list[tuple[int, int, int, int, int]]) -> None:
@@ -203,6 +230,22 @@ class Users(Drawing):
         account = self.account(index)
         self.act(self.sender(account, stranger), "set_mode", account, mode)
 
+    @action(index=indices, heir=indices, returned=st.booleans(), rows=packages)
+    def give_away(self, index: int, heir: int, returned: bool, rows: list[Any]) -> None:
+        """An account changes hands, with an order that its owner signed; what he might have done for it, he tries."""
+        a = self.account(index)
+        b, old, new = self.another(a, heir), self.sender(a, 0), self.user(heir)
+        package = self.package(rows, b, self.instruments())
+        consent = self.consent("signed", b, a, package)
+        self.act(new, "transfer_account", a, new)
+        self.act(old, "transfer_account", a, NOBODY)
+        self.act(old, "transfer_account", a, new)
+        self.act(self.sender(b, 0), "trade", b, a, package, consent)
+        self.act(old, "withdraw", a, USDC, 0, old)
+        # So that nobody owns all accounts.
+        if returned or sum(x.owner == old for x in self.mirror.accounts.values()) < 1:
+            self.act(new, "transfer_account", a, old)
+
     @action(
         how=st.sampled_from(["cancel", "cancel_range", "cancel_below", ""]),
         index=indices,
@@ -225,21 +268,22 @@ class Users(Drawing):
             elif how == "cancel_range":
                 self.act(sender, how, maker, self.nonce >> 8, which << (self.nonce & 255) & (2**256 - 1))
             elif how == "cancel_below":
-                self.act(sender, how, maker, self.nonce * (which % 2))
+                self.act(sender, how, maker, 0)
+                self.act(sender, how, maker, self.nonce + which % 2)
 
     @action(
         index=indices,
-        stranger=strangers,
         term=st.sampled_from([0, 5, 3600, 30 * 86_400, 30 * 86_400]),
         scope=st.sampled_from([TRADE, FUNDS, TRADE | FUNDS, 0, 4]),
         share=fractions,
         rows=packages,
     )
-    def delegate(self, index: int, stranger: int, term: int, scope: int, share: int, rows: list[Any]) -> None:
+    def delegate(self, index: int, term: int, scope: int, share: int, rows: list[Any]) -> None:
         """A key of the user after the owner may do some things for a while, and tries them all."""
         a, expiry = self.account(index), self.mirror.now + term
         owner, key, b = self.sender(a, 0), self.sender(a, 1), self.another(a, index)
-        self.act(self.sender(a, stranger), "set_operator", a, key, expiry, scope)
+        for sender in (key, owner):
+            self.act(sender, "set_operator", a, key, expiry, scope)
         self.act(key, "withdraw", a, USDC, max(self.held(a, USDC) * share // PPM // 100, 0), owner)
         self.act(key, "withdraw", a, USDC, 1, key)
         self.act(key, "set_mode", a, PORTFOLIO)
