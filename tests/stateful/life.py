@@ -27,12 +27,14 @@ from tests.stateful.state import (
     COLLECTOR,
     LIQUIDATION,
     MAKER_FEE,
+    PERP,
     PREMIUM_CAP,
     RISK,
     TAKER_FEE,
     USDC,
     WAD,
     WETH,
+    Instrument,
 )
 from tests.stateful.users import CROSS, ISOLATED, PORTFOLIO, Users
 
@@ -129,16 +131,20 @@ class Life(Users):
 
     @action(
         often=3,
-        expire=st.booleans(),
+        ahead=st.sampled_from([None, None, 900, 0, 0, -1]),
         who=st.one_of(st.just([]), st.lists(indices, max_size=6)),
         caller=indices,
         again=st.booleans(),
     )
-    def settle(self, expire: bool, who: list[int], caller: int, again: bool) -> None:
-        """Anyone settles some accounts, or all; perhaps just after an expiry, perhaps twice: that changes nothing."""
+    def settle(self, ahead: int | None, who: list[int], caller: int, again: bool) -> None:
+        """Anyone settles some accounts, or all; perhaps just after an expiry, perhaps twice: that changes nothing.
+
+        `ahead` of the next expiry, seconds, prices are published: in the half hour that makes its price, or at its end.
+        """
         dates = {i.expiry for a in self.mirror.accounts.values() for i in a.legs if i.expiry > self.mirror.now}
-        if expire and dates:
-            self.wait(min(dates) - self.mirror.now + len(who))
+        if ahead is not None and dates:
+            # Each publication takes a second.
+            self.wait(max(min(dates) - ahead - len(self.names) - self.mirror.now, 0))
             for name in self.names:
                 self.publish(name, self.mirror.market[name])
         # One in seven does not exist.
@@ -155,7 +161,13 @@ class Life(Users):
 
     @action(index=indices, caller=indices, late=st.sampled_from([False, False, False, True]))
     def make_cash(self, index: int, caller: int, late: bool) -> None:
-        """Anyone realises the profit of futures and perpetuals, of an account that has some for most indices."""
+        """After a move, anyone realises the profit of futures and perpetuals, of an account that has some for most."""
+        name = list(self.names)[caller % 2]
+        perp, a = Instrument(self.names[name], 0, 0, PERP), self.trader(index)
+        package = (self.leg(perp, 1000, PPM),)
+        b = self.another(a, caller)
+        self.act(self.sender(a, 0), "trade", a, b, package, self.consent("signed", a, b, package))
+        self.publish(name, self.moved(name, 1.01))
         if late:
             self.wait(self.mirror.heartbeat + 1)
         holders = [a for a in self.players if self.mirror.accounts[a].has_linear] or self.players
@@ -263,6 +275,8 @@ class Life(Users):
         self.by_owner(user, "set_guardian", heirs[heir - 1])
         self.by_owner(user, "transfer_ownership", heirs[heir])
         self.act(self.user(user), "accept_ownership")
+        self.act(self.user(user), "set_paused", RISK)
+        self.act(self.mirror.owner, "set_paused", 0)
         if accepted:
             self.act(heirs[heir], "accept_ownership")
 

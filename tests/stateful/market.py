@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from python_model import exposure, settlement
-from python_model.portfolio import Collateral, Market, Position, Underlying
+from python_model.portfolio import Collateral, Expiry, Market, Position, Underlying
 from tests.stateful.state import (
     FUTURE,
     HAIRCUT_INITIAL,
@@ -74,7 +74,7 @@ class MarketMirror:
         """The market now: with what longs have paid for a perpetual, and with forwards that are being fixed."""
         seen = {}
         for name, u in self.market.items():
-            rows = tuple(replace(e, forward=self._forward(name, e.expiry, e.forward)) for e in u.expiries)
+            rows = tuple(self._as_read(name, e) for e in u.expiries)
             seen[name] = replace(u, expiries=rows, perp_funding=self.funding(name) / WAD)
         return Market(self.now, seen)
 
@@ -94,7 +94,7 @@ class MarketMirror:
 
     def payoff(self, i: Instrument) -> int:
         """What a unit of an instrument is settled at, 1e-9 USD."""
-        price = self._mean(self.name_of[i.underlying], i.expiry, i.expiry, 0)
+        price, _ = self._mean(self.name_of[i.underlying], i.expiry, i.expiry, 0)
         if i.kind == FUTURE:
             return price
         value = price - i.strike * 1000
@@ -105,21 +105,26 @@ class MarketMirror:
         times = [time for time, *_ in self.course[name]]
         return settlement.settles_by_mean(expiry) and times[0] < expiry <= times[-1]
 
-    def _forward(self, name: str, expiry: int, forward: float) -> float:
+    def _as_read(self, name: str, e: Expiry) -> Expiry:
         """Of the last half hour before an expiry at eight o'clock what has passed is fixed: the mean of spot."""
         start = self.course[name][0][0]
-        late = self.now > expiry - settlement.WINDOW_SECONDS and start < expiry
-        if not settlement.settles_by_mean(expiry) or not late:
-            return forward
-        return self._mean(name, expiry, min(self.now, expiry), round(forward * 10**9)) / 10**9
+        late = self.now > e.expiry - settlement.WINDOW_SECONDS and start < e.expiry
+        if not settlement.settles_by_mean(e.expiry) or not late:
+            return e
+        forward, fixed = self._mean(name, e.expiry, min(self.now, e.expiry), round(e.forward * 10**9))
+        return replace(e, forward=forward / 10**9, fixed=fixed / settlement.SHARES)
 
-    def _mean(self, name: str, expiry: int, fixed: int, forward: int) -> int:
-        """Mean over the window before an expiry, 1e-9 USD: of spot until `fixed`, of a forward from then on."""
+    def _mean(self, name: str, expiry: int, fixed: int, forward: int) -> tuple[int, int]:
+        """Mean over the window before an expiry, 1e-9 USD: of spot until `fixed`, of a forward from then on.
+
+        And the share of it that is fixed, in so many `settlement.SHARES`, rounded down.
+        """
         course = self.course[name]
         window = max(expiry - settlement.WINDOW_SECONDS, course[0][0])
         ends = [*(min(max(time, window), fixed) for time, *_ in course), fixed]
-        total = sum(spot * (b - a) for (_, spot, _), a, b in zip(course, ends, ends[1:], strict=False))
-        return (total + (expiry - fixed) * forward) // (expiry - window)
+        behind = sum(spot * (b - a) for (_, spot, _), a, b in zip(course, ends, ends[1:], strict=False))
+        total = behind + (expiry - fixed) * forward
+        return total // (expiry - window), behind * settlement.SHARES // total
 
     def mark(self, i: Instrument) -> float:
         """Mark of an instrument, USD."""

@@ -30,7 +30,7 @@ from tests.stateful.state import Account
 pytestmark = [pytest.mark.stateful, pytest.mark.slow]
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
-SEEDS, LIVES = (8, 200) if DEEP else (8, 15)
+SEEDS, LIVES = (8, 125) if DEEP else (8, 15)
 FIXED_LIVES = 40
 # Hypothesis ends a few lives early. Of each seed so many must be whole, which is 56 together.
 WHOLE = 7

@@ -144,6 +144,9 @@ class Users(Drawing):
             sender = self.user(index + n) if submitted else owner
             passed = self.act(sender, "trade", buyer, maker, package, consent._replace(fill=lots))
             self.seen["fill", "passed"] += passed and lots < consent.lots
+            if passed:
+                # More than what is left.
+                self.act(owner, "trade", buyer, maker, package, consent._replace(fill=consent.lots))
 
     @action(often=3, rows=st.lists(stretches, min_size=1, max_size=3))
     def stretch(self, rows: list[tuple[int, int, int, int, int]]) -> None:
