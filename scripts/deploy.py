@@ -30,7 +30,7 @@ from scripts import chain, protocol
 ROOT = Path(__file__).resolve().parents[1]
 CODE_LIMIT = 24_576  # EIP-170, bytes of runtime code
 # What everything takes, rounded up: a deployment that stops half-way has cost money and is worth nothing.
-GAS = 30_000_000
+GAS = 42_000_000
 MAX_UNDERLYINGS = 255
 MAX_DECIMALS = 18
 # Chains on which tokens have worth, by chain id: a token that anyone may mint has no place there.

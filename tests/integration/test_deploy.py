@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SEPOLIA, MAINNET = 11155111, 1
 PASSPHRASE = "correct horse battery staple"
 NAMES = (
-    *("clearing_house", "collaterals", "exchange", "liquidation"),
+    *("clearing_house", "collaterals", "exchange", "liquidation", "settlement"),
+    *("money_market", "interest_rates", "lens", "admission"),
     *("engine", "report", "methodology", "kernel", "market_data"),
 )
 
