@@ -59,7 +59,7 @@ DEFECTS = [
     Defect("spot that is fixed", SETTLEMENTS, "(head >> 184) * (now - start)", "forward * (now - start)", DATA),
     Defect("seconds that are open", SETTLEMENTS, "forward * (expiry - now)", "forward * (expiry - start)", DATA),
     Defect("part that is covered", SETTLEMENTS, "& (2**31 - 1)) + expiry - start)", "& (2**31 - 1)) + WINDOW)", DATA),
-    Defect("sum before the head", SETTLEMENTS, "total: uint256 = (window >> 32) + ", "total: uint256 = ", DATA),
+    Defect("sum before the head", SETTLEMENTS, "fixed: uint256 = (window >> 32) + ", "fixed: uint256 = ", DATA),
     Defect("no forward after 08:00", SETTLEMENTS, "max(min(block.timestamp, expiry)", "max(block.timestamp", DATA),
     Defect("age of what is settled", "MarketData.vy", "is_fresh or is_final", "is_fresh", DATA),
 ]

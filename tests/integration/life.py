@@ -14,7 +14,7 @@ from tests import tolerances as t
 from tests.differential.comparison import Differences
 from tests.integration import prices
 from tests.integration.twin import NAME, Staked, Twin, position
-from tests.stateful.machine import as_tuple
+from tests.stateful.checks import as_tuple
 from tests.stateful.world import Rpc, call
 from tests.unit.collaterals import kinds
 from tests.unit.protocol_fixtures import DAY, ETH, QUOTE, WAD, Leg, World, flat_market, size_of, usd
