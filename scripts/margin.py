@@ -335,8 +335,9 @@ class Desk:
         deployment = replace(self.deployment, names=names)
         engine, report = deployment.engines[case.methodology], deployment.reports[case.methodology]
         try:
-            now = self.now()
-            clock = chain.publish(deployment, case.market, now)
+            clock = chain.publish(deployment, case.market, self.now())
+            # Perhaps a second earlier: see `publish`.
+            now = clock.chain(case.market.as_of)
             accounts = {
                 mode: chain.account(replace(case.book, mode=mode), case.market, names, clock) for mode in chain.MODES
             }
