@@ -16,6 +16,8 @@ NETWORK := ethereum:local:foundry
 
 # Hypothesis profile of `make test`: ci or deep (tests/conftest.py).
 PROFILE ?= ci
+# Processes that share its tests, each with a chain of its own. No more by itself where there are more cores: Anvil is large.
+WORKERS ?= 2
 
 # ape looks for vyper and anvil on the path.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -36,8 +38,8 @@ setup: $(VENV)/.stamp $(VENV)/.stamp-anvil ## Install Python packages and Anvil 
 demo: setup ## Tell the story of a book on a chain, through a crash, into build/report.html
 	@ape run demo --network $(NETWORK) $(ARGS)
 
-test: setup ## Run every test against Anvil (PROFILE=ci|deep, ARGS="-k name -n 2")
-	HYPOTHESIS_PROFILE=$(PROFILE) python -m pytest --network $(NETWORK) $(ARGS)
+test: setup ## Run every test against Anvil (PROFILE=ci|deep, WORKERS=2, ARGS="-k name")
+	HYPOTHESIS_PROFILE=$(PROFILE) python -m pytest --network $(NETWORK) -n $(WORKERS) $(ARGS)
 
 lint: setup ## Check style, types, natspec and contract size
 	ruff check .
