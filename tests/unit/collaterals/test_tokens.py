@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.collaterals.kinds import deposit, staked
+from tests.unit.collaterals.kinds import Kind, deposit, provide, share, staked
 from tests.unit.protocol_fixtures import NO_LIMITS, QUOTE, WAD, World, action, call, perp, usd
 from tests.unit.settlement.expiries import list_friday, settle, settle_at
 
@@ -192,6 +192,69 @@ def test_the_other_kinds_of_its_holder_are_not_locked(rude: Any) -> None:
     free = min(world.house.cash(stage.account), world.freedom(stage.account)) // 10**12
     assert free >= usd(4_500)
     world.house.withdraw(stage.account, QUOTE, free, world.taker, sender=world.taker)
+
+
+# ------------------------------------------------------------------------------------------ the manners of other tokens
+
+
+def silent(world: World) -> tuple[Kind, int]:
+    """One that answers nothing, as USDT."""
+    token = world.owner.deploy(world.contracts.SilentToken)
+    kind, peg = world.list_kind(token)
+    token.mint(world.taker, 10**7, sender=world.owner)
+    return Kind(kind, token, token, peg), 10**7
+
+
+def shrinking(world: World) -> tuple[Kind, int]:
+    """One that rebases, held as it is: once it is slashed, a fifth of the vault is gone."""
+    token = world.owner.deploy(world.contracts.RebasingToken, 10 * WAD)
+    kind, peg = world.list_kind(token)
+    token.mint(world.taker, 10 * WAD, sender=world.taker)
+    return Kind(kind, token, token, peg), 10 * WAD
+
+
+def wrapped(world: World) -> tuple[Kind, int]:
+    """A wrapper of one that rebases, inside the grid."""
+    kind = staked(world)
+    kind.token.mint(world.taker, WAD // 100, sender=world.taker)
+    return kind, WAD // 100
+
+
+def shares(world: World) -> tuple[Kind, int]:
+    """Shares of a vault."""
+    kind = share(world)
+    provide(world, kind, world.taker, 10 * WAD)
+    return kind, int(kind.token.balanceOf(world.taker))
+
+
+@pytest.mark.parametrize("make", [silent, shrinking, wrapped, shares])
+def test_every_other_token_goes_through_all_of_it(world: World, make: Callable[[World], tuple[Kind, int]]) -> None:
+    """Deposit, trade, settlement, liquidation, withdrawal; a rebasing one is slashed between. Others notice nothing."""
+    kind, units = make(world)
+    account = world.open(world.taker, usd=4_500)
+    deposit(world, kind, account, units)
+    credited = world.house.balance_of(account, kind.id)
+    # What rebases moves in whole shares, of up to ten units here; nothing else rounds.
+    rounding = 10 if make is shrinking else 0
+    assert units - rounding <= credited <= units
+    friday = list_friday(world)
+    world.trade(account, world.making, perp(10), call(friday, 1900, -1, 150))
+    if make in (shrinking, wrapped):
+        kind.inside.set_index(8 * kind.inside.index() // 10, sender=world.owner)
+    settle_at(world, friday, 1.0)
+    receipt = settle(world, account, world.making)
+    assert [e.legs for e in receipt.events.filter(world.protocol.settlement.Settled)] == [1, 1]
+    world.move(0.8)
+    assert world.health(account) < 0
+    receipt = world.liquidation.liquidate(account, world.bidding, WAD, *NO_LIMITS, sender=world.bidder)
+    fraction = receipt.events.filter(world.house.Liquidated)[0].fraction
+    bought = world.house.balance_of(world.bidding, kind.id)
+    assert bought == credited * fraction // WAD > 0
+    assert world.house.balance_of(account, kind.id) == credited - bought
+    part = bought // 2
+    world.house.withdraw(world.bidding, kind.id, part, world.bidder, sender=world.bidder)
+    assert part - rounding <= kind.token.balanceOf(world.bidder) <= part
+    world.house.withdraw(world.making, QUOTE, usd(1_000), world.maker, sender=world.maker)
 
 
 # ------------------------------------------------------------------------------------------------------------ wrappers
