@@ -2,25 +2,30 @@
 # pragma nonreentrancy on
 # @license AGPL-3.0-only
 """
-@title Market data: spot, forwards, rates and surfaces from authorised publishers, and what follows from their course
+@title Market data: spot, forwards, rates and surfaces from feeds, guarded, and what follows from their course
 @notice One transaction replaces the state of one underlying and of any of its expiries. Feeds that verify signatures or
-        read other oracles become publishers behind the same interface. The course of spot and of the perpetual's mark
-        gives settlement prices and funding.
+        read other oracles are publishers. The course of spot and of the perpetual's mark gives settlement prices,
+        funding and the scan range.
 @custom:security Timestamps are strictly newer and never ahead of the block; every number is bounded so that the margin
-        engine cannot revert on it. Prices are not compared with other sources here.
+        engine cannot revert on it. What a feed has not verified is not verified: only feeds should be publishers.
 """
 
 from snekmate.auth import ownable
 from snekmate.auth import ownable_2step
 
 from contracts.interfaces import IMarketData
+from contracts.libraries import liquidity
+from contracts.modules import dynamics as course
 from contracts.modules import funding as perpetuals
+from contracts.modules import oracle_guard
 from contracts.modules import settlements
 
 implements: IMarketData
 
 initializes: ownable
 initializes: ownable_2step[ownable := ownable]
+initializes: course
+initializes: oracle_guard
 initializes: perpetuals
 initializes: settlements
 
@@ -29,22 +34,29 @@ exports: (
     ownable_2step.pending_owner,
     ownable_2step.transfer_ownership,
     ownable_2step.accept_ownership,
+    course.rise,
+    course.fall,
 )
 
 event PublisherSet:
     publisher: indexed(address)
     allowed: bool
 
-event HeartbeatSet:
-    heartbeat_seconds: uint256
+event DepthSourceSet:
+    depth_source: address
 
 # Longer, data would hardly be data; and block times plus it must not overflow.
 MAX_HEARTBEAT: constant(uint256) = 7 * 86400
+MAX_HALFLIFE: constant(uint256) = 365 * 86400
+MAX_CONFIRMATION: constant(uint256) = 2**16 - 1
 # 1e-9 quote units: 1e-6 to 1e8. With 128 legs of the greatest size at this price no charge overflows (see Methodology).
 MIN_PRICE: constant(uint256) = 10**3
 MAX_PRICE: constant(uint256) = 10**17
 # 1e-12 units.
 ONE: constant(uint256) = 10**12
+MAX_MULTIPLE: constant(uint256) = 10 * 10**12
+# Of spot, what it may be off while its data are not fresh.
+STALE_CONFIDENCE: constant(uint256) = 5 * 10**10
 MAX_RATE: constant(int256) = 10**12
 # -rate * time to expiry: a discount factor below 1.5, in proportion to which prices err (M-16).
 MAX_GROWTH: constant(int256) = 4 * 10**11 * 365 * 86400
@@ -54,22 +66,36 @@ MAX_STEEPNESS: constant(int256) = 10**5
 MAX_SVI: constant(int256) = 100 * 10**12
 MAX_TENOR: constant(uint256) = 10 * 365 * 86400
 YEAR: constant(int256) = 365 * 86400
+# For either of the two questions to the clearing house.
+DEPTH_GAS: constant(uint256) = 50_000
+BITS_20: constant(uint256) = 2**20 - 1
+BITS_32: constant(uint256) = 2**32 - 1
+BITS_40: constant(uint256) = 2**40 - 1
 
-heartbeat_seconds: public(uint256)
 is_publisher: public(HashMap[address, bool])
-_heads: HashMap[uint256, uint256]
+# IClearingHouse, for its open interest and the caps on it; 0 where depths do not move.
+depth_source: public(address)
+
+# By underlying, from the most significant bit:
+# spot 72 | perp mark 72 | confidence 40 | zero 20 | heartbeat 20 | timestamp 32; and the word of `dynamics` with
+# forward heartbeat 20 | surface heartbeat 20 | zero 63 | doubted 1.
+_heads: HashMap[uint256, uint256[2]]
 _expiries: HashMap[uint256, HashMap[uint256, uint256[2]]]
+# heartbeat 20 | forward heartbeat 20 | surface heartbeat 20 | halflife 28 | floor 40 | cap 40 | multiple 44 | zero 43 |
+# set 1; and second source 160 | widest 40 | jump 40 | confirmation 16.
+_terms: HashMap[uint256, uint256[2]]
 
 
 @deploy
-def __init__(heartbeat_seconds: uint256):
+def __init__(rise: uint256, fall: uint256):
     """
-    @notice The deployer owns the contract and names publishers.
-    @param heartbeat_seconds Age beyond which data are not fresh, at most a week.
+    @notice The deployer owns the contract, and names publishers and the terms of underlyings.
+    @param rise How fast a scan range rises, 1e-12 a second, above 0, at most 1e12; fixed for ever.
+    @param fall How fast it falls, likewise.
     """
     ownable.__init__()
     ownable_2step.__init__()
-    self._set_heartbeat(heartbeat_seconds)
+    course.__init__(rise, fall)
 
 
 @external
@@ -85,70 +111,126 @@ def set_publisher(publisher: address, allowed: bool):
 
 
 @external
-def set_heartbeat(heartbeat_seconds: uint256):
+def set_depth_source(house: address):
     """
-    @notice Sets the age beyond which data are not fresh. Only the owner.
-    @param heartbeat_seconds Seconds, at most a week.
+    @notice Names the clearing house whose open interest depths follow (M-23). Only the owner.
+    @param house IClearingHouse; 0 for depths that go back to their whole.
     """
     ownable._check_owner()
-    self._set_heartbeat(heartbeat_seconds)
+    self.depth_source = house
+    log DepthSourceSet(depth_source=house)
 
 
 @external
-def publish(update: IMarketData.Update):
+def set_terms(underlying: uint256, terms: IMarketData.Terms):
     """
-    @notice Replaces the state of an underlying and of the expiries named. Only a publisher.
-    @param update Units as `IMarketData` states; timestamp not after the block and after the last one's.
+    @notice Sets what an underlying's data have to be like, and how its margin moves. Only the owner. The scan range goes
+            towards its new target from now on; all else is in force from the next update on (INV-14).
+    @param underlying The id, 1 to 255.
+    @param terms See `IMarketData`.
+    """
+    ownable._check_owner()
+    assert underlying != 0 and underlying < 256, "market: underlying"
+    assert terms.heartbeat_seconds <= MAX_HEARTBEAT, "market: heartbeat"
+    assert terms.forward_heartbeat_seconds <= MAX_HEARTBEAT, "market: forward heartbeat"
+    assert terms.surface_heartbeat_seconds <= MAX_HEARTBEAT, "market: surface heartbeat"
+    assert terms.multiple != 0 and terms.multiple <= MAX_MULTIPLE, "market: multiple"
+    assert terms.halflife_seconds != 0 and terms.halflife_seconds <= MAX_HALFLIFE, "market: halflife"
+    assert terms.floor != 0 and terms.floor <= terms.cap, "market: floor"
+    assert terms.cap <= ONE, "market: cap"
+    assert terms.initial >= terms.floor and terms.initial <= terms.cap, "market: initial"
+    assert terms.widest <= ONE, "market: widest"
+    assert terms.jump <= ONE, "market: jump"
+    assert terms.confirmation_seconds <= MAX_CONFIRMATION, "market: confirmation"
+    self._terms[underlying] = [
+        (terms.heartbeat_seconds << 236)
+        | (terms.forward_heartbeat_seconds << 216)
+        | (terms.surface_heartbeat_seconds << 196)
+        | (terms.halflife_seconds << 168)
+        | (terms.floor << 128)
+        | (terms.cap << 88)
+        | (terms.multiple << 44)
+        | 1,
+        (convert(terms.second_source, uint256) << 96)
+        | (terms.widest << 56)
+        | (terms.jump << 16)
+        | terms.confirmation_seconds,
+    ]
+    if self._heads[underlying][0] == 0:
+        course._begin(underlying, terms.initial, terms.multiple)
+        self._heads[underlying][1] = course._course(terms.initial, terms.initial, liquidity.ONE, liquidity.ONE)
+    else:
+        word: uint256 = self._heads[underlying][1]
+        target: uint256 = course._target(
+            course._variances[underlying], terms.multiple, terms.floor, terms.cap
+        )
+        self._heads[underlying][1] = course._bent(word, target, course._depth_target_of(word))
+    log IMarketData.TermsSet(underlying=underlying, terms=terms)
+
+
+@external
+def publish(update: IMarketData.Update) -> bool:
+    """
+    @custom:see IMarketData
     """
     assert self.is_publisher[msg.sender], "market: publisher"
     assert update.underlying != 0 and update.underlying < 256, "market: underlying"
     assert update.timestamp <= block.timestamp, "market: timestamp ahead"
-    head: uint256 = self._heads[update.underlying]
-    assert update.timestamp > head & (2**32 - 1), "market: timestamp not newer"
+    head: uint256 = self._heads[update.underlying][0]
+    word: uint256 = self._heads[update.underlying][1]
+    assert update.timestamp > head & BITS_32, "market: timestamp not newer"
+    terms: uint256 = self._terms[update.underlying][0]
+    assert terms != 0, "market: no terms"
     self._check_price(update.spot)
     self._check_price(update.perp_mark)
     assert update.confidence < ONE, "market: confidence"
-    assert update.scan_range != 0 and update.scan_range <= ONE, "market: scan range"
-    perpetuals._accrue(update.underlying, head, update.timestamp, self.heartbeat_seconds)
+
+    confidence: uint256 = 0
+    doubt: uint256 = 0
+    confidence, doubt = self._judge(update, head >> 184, word & 1 == 1)
+    if doubt != oracle_guard.NO_DOUBT:
+        # No expiry of it either: what is not believed in one figure is not believed in another.
+        self._heads[update.underlying][1] = word | 1
+        log IMarketData.UpdateDoubted(
+            underlying=update.underlying, timestamp=update.timestamp, spot=update.spot, doubt=doubt
+        )
+        return False
+
+    variance: uint256 = course._variances[update.underlying]
     if head != 0:
+        perpetuals._accrue(update.underlying, head, update.timestamp)
         settlements._gather(update.underlying, head, update.timestamp)
-    self._heads[update.underlying] = (
+        variance = course._learn(
+            update.underlying,
+            head >> 184,
+            update.spot,
+            update.timestamp - (head & BITS_32),
+            (terms >> 168) & (2**28 - 1),
+        )
+    target: uint256 = course._target(
+        variance, (terms >> 44) & (2**44 - 1), (terms >> 128) & BITS_40, (terms >> 88) & BITS_40
+    )
+    depth_target: uint256 = self._depth_target(update.underlying, course._depth_target_of(word))
+    self._heads[update.underlying] = [
         (update.spot << 184)
         | (update.perp_mark << 112)
-        | (update.confidence << 72)
-        | (update.scan_range << 32)
-        | update.timestamp
-    )
+        | (confidence << 72)
+        | ((terms >> 236) << 32)
+        | update.timestamp,
+        # With the heartbeats of expiries, and without a doubt.
+        (course._bent(word, target, depth_target) & ~course.REST) | (((terms >> 196) & (2**40 - 1)) << 64),
+    ]
     for e: IMarketData.ExpiryUpdate in update.expiries:
-        assert e.expiry != 0 and e.expiry <= update.timestamp + MAX_TENOR, "market: expiry"
-        assert e.expiry < 2**32, "market: expiry"
-        self._check_price(e.forward)
-        assert abs(e.rate) <= MAX_RATE, "market: rate"
-        if e.expiry > update.timestamp:
-            assert -e.rate * convert(e.expiry - update.timestamp, int256) <= MAX_GROWTH, "market: rate"
-        s: IMarketData.Surface = e.surface
-        self._check_price(s.forward)
-        assert abs(s.a) <= MAX_SVI, "market: svi a"
-        assert s.b >= 0 and s.b <= MAX_SVI, "market: svi b"
-        assert abs(s.rho) < convert(ONE, int256), "market: svi rho"
-        assert abs(s.m) <= MAX_SVI, "market: svi m"
-        assert s.sigma > 0 and s.sigma <= MAX_SVI, "market: svi sigma"
-        assert s.ref_seconds != 0 and s.ref_seconds <= MAX_TENOR, "market: svi tenor"
-        # b at 1e-12, the tenor in seconds.
-        assert s.b * YEAR <= MAX_STEEPNESS * convert(s.ref_seconds * ONE, int256), "market: svi steepness"
-        self._expiries[update.underlying][e.expiry] = [
-            (e.forward << 184)
-            | (s.forward << 112)
-            | (self._field(e.rate) << 64)
-            | (s.ref_seconds << 32)
-            | update.timestamp,
-            (self._field(s.a) << 208)
-            | (self._field(s.b) << 160)
-            | (self._field(s.rho) << 112)
-            | (self._field(s.m) << 64)
-            | (self._field(s.sigma) << 16),
-        ]
-    log IMarketData.MarketUpdated(underlying=update.underlying, timestamp=update.timestamp, spot=update.spot)
+        self._store(update.underlying, update.timestamp, e)
+    log IMarketData.MarketUpdated(
+        underlying=update.underlying,
+        timestamp=update.timestamp,
+        spot=update.spot,
+        confidence=confidence,
+        scan_range_target=target,
+        depth_target=depth_target,
+    )
+    return True
 
 
 @external
@@ -157,17 +239,27 @@ def read(underlying: uint256, expiries: DynArray[uint256, 16]) -> (DynArray[uint
     """
     @custom:see IMarketData
     """
-    head: uint256 = self._heads[underlying]
-    words: DynArray[uint256, 33] = [head]
-    heartbeat: uint256 = self.heartbeat_seconds
+    head: uint256 = self._heads[underlying][0]
+    word: uint256 = self._heads[underlying][1]
+    words: DynArray[uint256, 33] = [0]
+    # A head of zero was never published.
+    if head != 0:
+        words[0] = (head & ~(2**72 - 1)) | (course._scan_range(word) << 32) | course._depth(word)
     # Nothing overflows: timestamps of 32 bits, and times of the block, plus seconds below 2**20.
-    # A timestamp of zero was never published.
-    fresh: bool = head != 0 and block.timestamp <= unsafe_add(head & (2**32 - 1), heartbeat)
+    fresh: bool = (
+        head != 0
+        and word & 1 == 0
+        and block.timestamp <= unsafe_add(head & BITS_32, (head >> 32) & BITS_20)
+    )
+    forward_heartbeat: uint256 = (word >> 84) & BITS_20
+    surface_heartbeat: uint256 = (word >> 64) & BITS_20
     for expiry: uint256 in expiries:
         pair: uint256[2] = self._expiries[underlying][expiry]
-        is_fresh: bool = pair[0] != 0 and min(block.timestamp, expiry) <= unsafe_add(
-            pair[0] & (2**32 - 1), heartbeat
-        )
+        now: uint256 = min(block.timestamp, expiry)
+        is_fresh: bool = pair[0] != 0 and now <= unsafe_add(pair[0] & BITS_32, forward_heartbeat)
+        if surface_heartbeat != 0:
+            # Calibrated when its tenor was left: an expiry has 32 bits, and so has a tenor.
+            is_fresh = is_fresh and unsafe_add(now, (pair[0] >> 32) & BITS_32) <= unsafe_add(expiry, surface_heartbeat)
         if expiry < unsafe_add(block.timestamp, settlements.WINDOW):
             if expiry % settlements.DAY == settlements.TIME_OF_DAY and pair[0] != 0:
                 forward: uint256 = 0
@@ -181,6 +273,9 @@ def read(underlying: uint256, expiries: DynArray[uint256, 16]) -> (DynArray[uint
             fresh = False
         words.append(pair[0])
         words.append(pair[1])
+    if not fresh and head != 0:
+        confidence: uint256 = (head >> 72) & BITS_40
+        words[0] += (max(confidence, STALE_CONFIDENCE) - confidence) << 72
     return words, fresh
 
 
@@ -190,7 +285,7 @@ def funding(underlying: uint256) -> int256:
     """
     @custom:see IMarketData
     """
-    return perpetuals._funding(underlying, self._heads[underlying])
+    return perpetuals._funding(underlying, self._heads[underlying][0])
 
 
 @external
@@ -202,14 +297,176 @@ def settlement(underlying: uint256, expiry: uint256) -> (uint256, bool):
     return settlements._settlement(underlying, expiry)
 
 
+@external
+@view
+def last_timestamp(underlying: uint256) -> uint256:
+    """
+    @custom:see IMarketData
+    """
+    return self._heads[underlying][0] & BITS_32
+
+
+@external
+@view
+def dynamics(underlying: uint256) -> IMarketData.Dynamics:
+    """
+    @custom:see IMarketData
+    """
+    word: uint256 = self._heads[underlying][1]
+    return IMarketData.Dynamics(
+        scan_range=course._scan_range(word),
+        scan_range_target=course._target_of(word),
+        depth=course._depth(word),
+        depth_target=course._depth_target_of(word),
+        variance=course._variances[underlying],
+        is_doubted=word & 1 == 1,
+    )
+
+
+@external
+@view
+def terms(underlying: uint256) -> IMarketData.Terms:
+    """
+    @custom:see IMarketData
+    """
+    first: uint256 = self._terms[underlying][0]
+    second: uint256 = self._terms[underlying][1]
+    return IMarketData.Terms(
+        heartbeat_seconds=first >> 236,
+        forward_heartbeat_seconds=(first >> 216) & BITS_20,
+        surface_heartbeat_seconds=(first >> 196) & BITS_20,
+        multiple=(first >> 44) & (2**44 - 1),
+        halflife_seconds=(first >> 168) & (2**28 - 1),
+        floor=(first >> 128) & BITS_40,
+        cap=(first >> 88) & BITS_40,
+        initial=0,
+        second_source=convert(second >> 96, address),
+        widest=(second >> 56) & BITS_40,
+        jump=(second >> 16) & BITS_40,
+        confirmation_seconds=second & (2**16 - 1),
+    )
+
+
 @internal
-def _set_heartbeat(heartbeat_seconds: uint256):
+def _judge(update: IMarketData.Update, before: uint256, is_doubted: bool) -> (uint256, uint256):
     """
-    @notice Changes the age beyond which data are not fresh.
+    @notice Asks whether an update is to be believed.
+    @param update The update.
+    @param before Spot as accepted last; 0 where there was none.
+    @param is_doubted Whether the one before was doubted.
+    @return The confidence, widened; and the doubt.
     """
-    assert heartbeat_seconds <= MAX_HEARTBEAT, "market: heartbeat"
-    self.heartbeat_seconds = heartbeat_seconds
-    log HeartbeatSet(heartbeat_seconds=heartbeat_seconds)
+    guard: uint256 = self._terms[update.underlying][1]
+    confidence: uint256 = update.confidence
+    if guard >> 96 != 0:
+        answered: bool = False
+        confidence, answered = oracle_guard._confidence(
+            convert(guard >> 96, address), update.spot, update.confidence
+        )
+        if not answered:
+            return confidence, oracle_guard.NO_SECOND_SOURCE
+    if confidence > (guard >> 56) & BITS_40 or confidence >= ONE:
+        return confidence, oracle_guard.TOO_WIDE
+    if oracle_guard._is_jump(
+        update.underlying,
+        before,
+        update.spot,
+        update.timestamp,
+        (guard >> 16) & BITS_40,
+        guard & (2**16 - 1),
+        is_doubted,
+    ):
+        return confidence, oracle_guard.JUMP
+    return confidence, oracle_guard.NO_DOUBT
+
+
+@internal
+def _store(underlying: uint256, timestamp: uint256, e: IMarketData.ExpiryUpdate):
+    """
+    @notice Checks and keeps an expiry.
+    """
+    assert e.expiry != 0 and e.expiry <= timestamp + MAX_TENOR, "market: expiry"
+    assert e.expiry < 2**32, "market: expiry"
+    self._check_price(e.forward)
+    assert abs(e.rate) <= MAX_RATE, "market: rate"
+    if e.expiry > timestamp:
+        assert -e.rate * convert(e.expiry - timestamp, int256) <= MAX_GROWTH, "market: rate"
+    s: IMarketData.Surface = e.surface
+    if s.ref_seconds == 0:
+        old: uint256 = self._expiries[underlying][e.expiry][0]
+        assert old != 0, "market: no surface"
+        self._expiries[underlying][e.expiry][0] = (
+            (e.forward << 184)
+            | (old & ((2**72 - 1) << 112))
+            | (self._field(e.rate) << 64)
+            | (old & (BITS_32 << 32))
+            | timestamp
+        )
+        return
+    self._check_price(s.forward)
+    assert abs(s.a) <= MAX_SVI, "market: svi a"
+    assert s.b >= 0 and s.b <= MAX_SVI, "market: svi b"
+    assert abs(s.rho) < convert(ONE, int256), "market: svi rho"
+    assert abs(s.m) <= MAX_SVI, "market: svi m"
+    assert s.sigma > 0 and s.sigma <= MAX_SVI, "market: svi sigma"
+    assert s.ref_seconds <= MAX_TENOR, "market: svi tenor"
+    # b at 1e-12, the tenor in seconds.
+    assert s.b * YEAR <= MAX_STEEPNESS * convert(s.ref_seconds * ONE, int256), "market: svi steepness"
+    self._expiries[underlying][e.expiry] = [
+        (e.forward << 184)
+        | (s.forward << 112)
+        | (self._field(e.rate) << 64)
+        | (s.ref_seconds << 32)
+        | timestamp,
+        (self._field(s.a) << 208)
+        | (self._field(s.b) << 160)
+        | (self._field(s.rho) << 112)
+        | (self._field(s.m) << 64)
+        | (self._field(s.sigma) << 16),
+    ]
+
+
+@internal
+@view
+def _depth_target(underlying: uint256, current: uint256) -> uint256:
+    """
+    @notice Asks the clearing house how full the market is.
+    @param underlying The id.
+    @param current The target so far, for when the house is in the midst of a call and does not answer.
+    @return 1e-6.
+    """
+    house: address = self.depth_source
+    if house == empty(address):
+        return liquidity.ONE
+    # Else a caller could choose by the gas that it sends whether the house answers.
+    assert msg.gas > 2 * DEPTH_GAS + DEPTH_GAS // 16, "market: gas"
+    interest: uint256 = 0
+    cap: uint256 = 0
+    answered: bool = False
+    interest, answered = self._ask(house, abi_encode(underlying, method_id=method_id("open_interest(uint256)")))
+    if not answered:
+        return current
+    cap, answered = self._ask(house, abi_encode(underlying, method_id=method_id("open_interest_cap(uint256)")))
+    if not answered:
+        return current
+    return liquidity.share(interest, cap)
+
+
+@internal
+@view
+def _ask(house: address, payload: Bytes[36]) -> (uint256, bool):
+    """
+    @return A number, and whether there was one.
+    """
+    success: bool = False
+    answer: Bytes[32] = b""
+    success, answer = raw_call(
+        house, payload, max_outsize=32, gas=DEPTH_GAS, is_static_call=True, revert_on_failure=False
+    )
+    if not success or len(answer) < 32:
+        return 0, False
+    number: int256 = convert(convert(answer, bytes32), int256)
+    return convert(max(number, 0), uint256), True
 
 
 @internal

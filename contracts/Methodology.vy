@@ -45,11 +45,12 @@ def __init__(
     assert parameters.h_delta >= 0 and parameters.h_delta <= WAD, "methodology: h_delta"
     assert parameters.depth_delta >= WAD and parameters.depth_delta <= 10**15 * WAD, "methodology: depth_delta"
     # A net delta is below 2e41 and a vega for a point below 2.5e39, both at 1e-18: 128 legs of the greatest size, price and
-    # discount factor. Their squares times these ratios come to 1.1e76 together, times the initial factor below 2**254.
-    assert parameters.h_delta * 10**7 <= parameters.depth_delta, "methodology: h_delta for its depth"
+    # discount factor. With a quarter of the depth (M-23) their squares times these ratios come to 1.1e76 together, times the
+    # initial factor below 2**254.
+    assert parameters.h_delta * 4 * 10**7 <= parameters.depth_delta, "methodology: h_delta for its depth"
     assert parameters.h_vega >= 0 and parameters.h_vega <= 100 * WAD, "methodology: h_vega"
     assert parameters.depth_vega >= WAD and parameters.depth_vega <= 10**15 * WAD, "methodology: depth_vega"
-    assert parameters.h_vega * 1000 <= parameters.depth_vega, "methodology: h_vega for its depth"
+    assert parameters.h_vega * 4000 <= parameters.depth_vega, "methodology: h_vega for its depth"
     # IM >= MM for whatever passes (INV-07), and within the four error bounds of M-16.
     assert (
         parameters.initial_factor >= WAD and parameters.initial_factor <= 2 * WAD

@@ -36,6 +36,18 @@ WAD = 18
 # Of M-16: the requirement exceeds the exact one by at most 4 epsilon times the notional.
 EPSILON = 1e-9
 HEARTBEAT_SECONDS = 3600
+# Fastest moves of a scan range, 1e-12 a second (M-22): a point up and a quarter of a point down an hour, rounded down.
+RISE, FALL = 10**10 // 3600, 10**10 // 4 // 3600
+# Where scan ranges are those of case files: there within a second.
+AT_ONCE = 10**12
+NOBODY = "0x" + "00" * 20
+# `IMarketData.Terms`: heartbeats, then q, halflife, floor, cap and initial scan range (M-21, M-22), then the guard: no second
+# source, the widest confidence, the greatest move of one update and how long it waits for a second one.
+TERMS = (
+    *(HEARTBEAT_SECONDS, HEARTBEAT_SECONDS, 4 * HEARTBEAT_SECONDS),
+    *(35 * 10**11, 3 * 86_400, 12 * 10**10, 40 * 10**10, 16 * 10**10),
+    *(NOBODY, 2 * 10**10, 10 * 10**10, 60),
+)
 # What `deploy_engine` deploys.
 CONTRACTS = ("MarketData", "Methodology", "PricingKernel", "MarginEngine", "MarginReport")
 # Largest size and strike of a position word, 1e-6 units.
@@ -192,9 +204,15 @@ def update(underlying: int, u: Underlying, timestamp: int, clock: Clock) -> tupl
         scaled(u.spot, 9),
         scaled(u.perp_mark, 9),
         scaled(u.confidence, 12),
-        scaled(u.scan_range, 12),
         expiries,
     )
+
+
+def fixed_terms(scan_range: float, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> tuple[Any, ...]:
+    """`IMarketData.Terms` of an underlying whose scan range does not move, and whose publisher is believed everything."""
+    fixed = scaled(scan_range, 12)
+    volatility = (scaled(3.5, 12), 3 * 86_400, fixed, fixed, fixed)
+    return heartbeat_seconds, heartbeat_seconds, 0, *volatility, NOBODY, 10**12, 0, 0
 
 
 def methodology_arguments(methodology: Methodology, names: dict[str, int]) -> tuple[Any, ...]:
@@ -275,7 +293,7 @@ def deploy_engine(
     -------
     Deployment
     """
-    market_data = sender.deploy(contracts.MarketData, HEARTBEAT_SECONDS)
+    market_data = sender.deploy(contracts.MarketData, AT_ONCE, AT_ONCE)
     market_data.set_publisher(sender, True, sender=sender)
     kernel = sender.deploy(contracts.PricingKernel, normal_table.words())
     engines, reports = {}, {}
@@ -288,6 +306,8 @@ def deploy_engine(
 
 def publish(deployment: Deployment, market: Market, timestamp: int) -> Clock:
     """Publish a market as of ``timestamp`` of the chain, which may not be ahead of the next block.
+
+    Scan ranges are fixed to those of the market, an update before the one that counts.
 
     An expiry that fell on 08:00 UTC, its window open, would be worth what spot was on this chain before: then the
     market is published as of a second earlier.
@@ -305,6 +325,9 @@ def publish(deployment: Deployment, market: Market, timestamp: int) -> Clock:
     funding = {}
     for name, u in market.underlyings.items():
         i = deployment.names[name]
+        # In a block before that of the update: the range is there within a second.
+        if deployment.market_data.dynamics(i).scan_range != scaled(u.scan_range, 12):
+            deployment.market_data.set_terms(i, fixed_terms(u.scan_range), sender=deployment.sender)
         deployment.market_data.publish(update(i, u, timestamp, Clock(shift, early)), sender=deployment.sender)
         funding[i] = int(call_at(deployment.market_data.funding, timestamp, i))
     return Clock(shift, early, funding)

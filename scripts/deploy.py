@@ -305,7 +305,7 @@ def cli(
     sent = len(ape.chain.history[account.address].sessional)
     columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, logger.at_level(LogLevel.WARNING):
-        steps = protocol.STEPS + (protocol.TOKEN_STEPS if known is None else 0)
+        steps = protocol.STEPS + len(names) + (protocol.TOKEN_STEPS if known is None else 0)
         task = progress.add_task("", total=steps, completed=-1)
 
         def announce(step: str) -> None:

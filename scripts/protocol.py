@@ -40,8 +40,8 @@ CONTAINERS = {
     "quote": "Token",
     "weth": "Token",
 }
-# How often `deploy_tokens` and `deploy` announce a transaction.
-TOKEN_STEPS, STEPS = 2, 20
+# How often `deploy_tokens` and `deploy` announce a transaction, the latter once more for each underlying.
+TOKEN_STEPS, STEPS = 2, 21
 # Of an order approved on chain, or whose signer is the caller.
 NO_SIGNATURE = b""
 FOR_EVER = 2**64
@@ -183,6 +183,7 @@ def deploy(
     names: dict[str, int],
     tokens: Tokens,
     announce: Callable[[str], None] = unannounced,
+    terms: tuple[Any, ...] = chain.TERMS,
 ) -> Protocol:
     """Deploy and connect every contract.
 
@@ -196,6 +197,8 @@ def deploy(
     tokens : Tokens
     announce : callable
         Told before each transaction what it is.
+    terms : tuple
+        `IMarketData.Terms` of every underlying.
 
     Returns
     -------
@@ -206,14 +209,19 @@ def deploy(
         announce(container.name)
         return sender.deploy(container, *arguments)
 
-    market_data = create(contracts.MarketData, chain.HEARTBEAT_SECONDS)
+    market_data = create(contracts.MarketData, chain.RISE, chain.FALL)
     announce("MarketData.set_publisher")
     market_data.set_publisher(sender, True, sender=sender)
+    for name, i in names.items():
+        announce(f"MarketData.set_terms of {name}")
+        market_data.set_terms(i, terms, sender=sender)
     kernel = create(contracts.PricingKernel, normal_table.words())
     data = create(contracts.Methodology, *chain.methodology_arguments(methodology, names))
     engine = create(contracts.MarginEngine, market_data, data, kernel)
     report = create(contracts.MarginReport, engine, market_data, data, kernel)
     house = create(contracts.ClearingHouse)
+    announce("MarketData.set_depth_source")
+    market_data.set_depth_source(house, sender=sender)
     quote_cap = chain.scaled(tokens.quote_cap, tokens.quote.decimals())
     collaterals = create(contracts.Collaterals, house, tokens.quote, quote_cap)
     exchange = create(contracts.Exchange, house)

@@ -12,23 +12,20 @@ PERIOD: constant(int256) = 8 * 3600
 # The greatest premium, as a divisor of spot: 0.5%.
 PREMIUM_DIVISOR: constant(int256) = 200
 
-# By underlying: what had accrued when the head was published, 1e-9 quote units times seconds, signed, above the
-# heartbeat of that moment in 20 bits. Another heartbeat since then changes nothing of what has accrued (INV-14).
+# By underlying: what had accrued when the head was published, 1e-9 quote units times seconds, signed.
 _accruals: HashMap[uint256, int256]
 
 
 @internal
-def _accrue(underlying: uint256, head: uint256, timestamp: uint256, heartbeat_seconds: uint256):
+def _accrue(underlying: uint256, head: uint256, timestamp: uint256):
     """
     @notice Counts a head until its successor.
     @param underlying The id.
-    @param head The head that is replaced, as `IMarketData` packs it; 0 where there was none.
+    @param head The head that is replaced, as `MarketData` packs it, with the heartbeat that it was published under:
+           another since then changes nothing of what has accrued (INV-14). 0 where there was none.
     @param timestamp Of its successor.
-    @param heartbeat_seconds Of its successor, below 2**20.
     """
-    self._accruals[underlying] = (self._accrued(underlying, head, timestamp) << 20) + convert(
-        heartbeat_seconds, int256
-    )
+    self._accruals[underlying] = self._accrued(underlying, head, timestamp)
 
 
 @internal
@@ -47,13 +44,10 @@ def _funding(underlying: uint256, head: uint256) -> int256:
 @view
 def _accrued(underlying: uint256, head: uint256, time: uint256) -> int256:
     """@return What has accrued while the head was in force until a time, 1e-9 quote units times seconds."""
-    word: int256 = self._accruals[underlying]
-    # The shift rounds towards minus infinity, so that what is left of the word is the heartbeat.
-    accrued: int256 = word >> 20
-    heartbeat_seconds: int256 = word - (accrued << 20)
     spot: int256 = convert(head >> 184, int256)
     limit: int256 = spot // PREMIUM_DIVISOR
     premium: int256 = max(min(convert((head >> 112) & (2**72 - 1), int256) - spot, limit), -limit)
     start: uint256 = head & (2**32 - 1)
     elapsed: int256 = convert(max(time, start) - start, int256)
-    return accrued + premium * min(elapsed, heartbeat_seconds)
+    heartbeat_seconds: int256 = convert((head >> 32) & (2**20 - 1), int256)
+    return self._accruals[underlying] + premium * min(elapsed, heartbeat_seconds)

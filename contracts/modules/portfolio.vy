@@ -439,9 +439,11 @@ def _next_underlying(
     )
     # |delta| with the error that the table may have put into it.
     delta_bound: int256 = abs(delta_usd) + share.notional // DELTA_DIVISOR
-    r.liquidity = aggregation.liquidation_cost(delta_bound, p.h_delta, p.depth_delta) + aggregation.liquidation_cost(
-        vega_gross // 100, p.h_vega, p.depth_vega
-    )
+    # How much of the depths is left (M-23), at 1e-6 and not less than a quarter; as a divisor the shallower is the dearer.
+    depth: int256 = convert(words[0] & (2**32 - 1), int256)
+    r.liquidity = aggregation.liquidation_cost(
+        delta_bound, p.h_delta, unsafe_div(unsafe_mul(p.depth_delta, depth), 10**6)
+    ) + aggregation.liquidation_cost(vega_gross // 100, p.h_vega, unsafe_div(unsafe_mul(p.depth_vega, depth), 10**6))
     # Confidence is held at 1e-12.
     r.confidence = convert((words[0] >> 72) & (2**40 - 1), int256) * delta_bound // 10**12
     r.delta = unsafe_div(unsafe_mul(delta_usd, WAD), spot)

@@ -29,7 +29,7 @@ def _gather(underlying: uint256, head: uint256, timestamp: uint256):
     """
     @notice Adds a head, in force until its successor, to every window that it was in force in.
     @param underlying The id.
-    @param head The head that is replaced, as `IMarketData` packs it; not 0.
+    @param head The head that is replaced, as `MarketData` packs it; not 0.
     @param timestamp Of its successor.
     """
     spot: uint256 = head >> 184

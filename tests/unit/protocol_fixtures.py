@@ -28,6 +28,7 @@ QUOTE, WETH = protocol.QUOTE, protocol.WETH
 NO_RATE = protocol.NO_SOURCES[:4]
 BTC, ETH = 1, 2
 SPOT = {BTC: 70_000.0, ETH: 2000.0}
+SCAN_RANGE = 0.16
 FOR_EVER = protocol.FOR_EVER
 SCOPE_TRADE, SCOPE_FUNDS, SCOPE_ALL = protocol.SCOPE_TRADE, protocol.SCOPE_FUNDS, protocol.SCOPE_ALL
 # Days from the start, a Friday at 08:00 UTC, to the expiries: a week, a month and a quarter that the rules list.
@@ -51,7 +52,7 @@ def flat_market(spot: float, now: int, days: Sequence[int] = EXPIRY_DAYS, rate: 
         Expiry(now + d * DAY, spot, rate, SVI(0.2 * d / 365, 0.6 * d / 365, -0.25, 0.02, 0.4, d / 365, spot))
         for d in days
     )
-    return Underlying(spot, 0.001, 0.16, spot, rows)
+    return Underlying(spot, 0.001, SCAN_RANGE, spot, rows)
 
 
 def moved(u: Underlying, factor: float) -> Underlying:
@@ -316,7 +317,10 @@ class World:
         self.wait(chain.HEARTBEAT_SECONDS + 1)
 
     def publish(self, underlying: int, state: Underlying) -> None:
-        """Publish an underlying as of a second later than the last block."""
+        """Publish an underlying as of a second later than the last block; new ones with a scan range that stays."""
+        if self.protocol.market_data.dynamics(underlying).scan_range == 0:
+            terms = chain.fixed_terms(state.scan_range)
+            self.protocol.market_data.set_terms(underlying, terms, sender=self.owner)
         self.wait(1)
         update = chain.update(underlying, state, self.now, chain.Clock(0))
         self.protocol.market_data.publish(update, sender=self.owner)
@@ -396,7 +400,9 @@ def deploy_world(contracts: Any, accounts: Any, ape_chain: Any, quote_decimals: 
         owner.deploy(contracts.Token, "USD Coin", "USDC", quote_decimals),
         owner.deploy(contracts.Token, "Wrapped Ether", "WETH", 18),
     )
-    deployed = protocol.deploy(contracts, owner, methodology.load("house"), {"BTC": BTC, "ETH": ETH}, tokens)
+    ids = {"BTC": BTC, "ETH": ETH}
+    terms = chain.fixed_terms(SCAN_RANGE)
+    deployed = protocol.deploy(contracts, owner, methodology.load("house"), ids, tokens, terms=terms)
     head = int(ape_chain.blocks.head.timestamp)
     start = A_START + listing.shift(A_START, [A_START + days * DAY for days in EXPIRY_DAYS], head)
     ape_chain.mine(timestamp=start)

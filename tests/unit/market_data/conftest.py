@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.market_data.updates import HEARTBEAT, NOW
+from tests.unit.market_data.updates import FALL, NOW, RISE, Terms
 
 Attempt = Callable[..., str | None]
 
@@ -33,8 +33,10 @@ def stranger(accounts: Any) -> Any:
 @pytest.fixture(scope="module")
 def market_data(project_contracts: Any, owner: Any, publisher: Any) -> Any:
     """Without any data yet."""
-    contract = owner.deploy(project_contracts.MarketData, HEARTBEAT)
+    contract = owner.deploy(project_contracts.MarketData, RISE, FALL)
     contract.set_publisher(publisher, True, sender=owner)
+    for underlying in (1, 2, 3, 255):
+        contract.set_terms(underlying, Terms(), sender=owner)
     return contract
 
 

@@ -19,7 +19,7 @@ from tests.unit.market_data.course import (
     funding_tolerance,
     marked_courses,
 )
-from tests.unit.market_data.updates import DAY, HEARTBEAT, NOW
+from tests.unit.market_data.updates import DAY, HEARTBEAT, NOW, Terms
 
 SPOT = 2000 * USD
 # 0.5% of spot.
@@ -40,7 +40,7 @@ def test_nothing_is_paid_before_the_first_state(course):
 
 @pytest.mark.parametrize("premium", [3 * USD, -7 * USD])
 def test_a_long_pays_the_premium_every_eight_hours(course, market_data, owner, premium):
-    market_data.set_heartbeat(PERIOD, sender=owner)
+    market_data.set_terms(2, Terms(heartbeat_seconds=PERIOD), sender=owner)
     course.publish(State(NOW, SPOT, SPOT + premium))
     assert course.funding(NOW + PERIOD) == premium * 10**9
     # Second by second.
@@ -49,7 +49,7 @@ def test_a_long_pays_the_premium_every_eight_hours(course, market_data, owner, p
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_premium_is_at_most_half_a_percent_of_spot(course, market_data, owner, sign):
-    market_data.set_heartbeat(PERIOD, sender=owner)
+    market_data.set_terms(2, Terms(heartbeat_seconds=PERIOD), sender=owner)
     start = NOW
     paid = []
     for premium in (LIMIT - 1, LIMIT, LIMIT + 1, LIMIT + 500 * USD):
@@ -74,7 +74,7 @@ def test_another_heartbeat_changes_nothing_of_what_was_paid(course, market_data,
     course.publish(State(NOW, SPOT, SPOT + USD))
     paid = course.funding(NOW + 9 * DAY)
     for heartbeat in (0, 7 * DAY):
-        market_data.set_heartbeat(heartbeat, sender=owner)
+        market_data.set_terms(2, Terms(heartbeat_seconds=heartbeat), sender=owner)
         assert course.funding(NOW + 9 * DAY) == paid
     course.publish(State(NOW + 9 * DAY, SPOT, SPOT + USD))
     assert course.funding(NOW + 9 * DAY) == paid

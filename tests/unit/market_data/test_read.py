@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts import chain
-from tests.unit.market_data.updates import DAY, HEARTBEAT, NOW, Expiry, Surface, Update
+from tests.unit.market_data.updates import DAY, HEARTBEAT, NOW, SCAN_RANGE, Expiry, Surface, Terms, Update
 from tests.wide import integers
 
 PRICES = st.one_of(integers(10**3, 10**17), st.sampled_from([10**3, 10**17]))
@@ -38,7 +38,6 @@ updates = st.builds(
     spot=PRICES,
     perp_mark=PRICES,
     confidence=integers(0, 10**12 - 1),
-    scan_range=integers(1, 10**12),
     expiries=st.lists(expiries, max_size=4, unique_by=lambda e: e.expiry).map(tuple),
 )
 
@@ -52,7 +51,8 @@ def packed(*fields: tuple[int, int]) -> int:
 
 
 def head(u: Update) -> int:
-    return packed((u.spot, 72), (u.perp_mark, 72), (u.confidence, 40), (u.scan_range, 40), (u.timestamp, 32))
+    """Of an underlying at its whole depth."""
+    return packed((u.spot, 72), (u.perp_mark, 72), (u.confidence, 40), (SCAN_RANGE, 40), (10**6, 32))
 
 
 def pair(e: Expiry, timestamp: int) -> list[int]:
@@ -75,8 +75,9 @@ def published(market_data, publisher, ape_chain):
 
 
 @given(update=updates)
-def test_words_are_read_back_exactly(market_data, publisher, ape_chain, update):
+def test_words_are_read_back_exactly(market_data, owner, publisher, ape_chain, update):
     with ape_chain.isolate():
+        market_data.set_terms(update.underlying, Terms(), sender=owner)
         ape_chain.pending_timestamp = NOW
         market_data.publish(update, sender=publisher)
         asked = [e.expiry for e in update.expiries]
@@ -122,14 +123,16 @@ def test_data_are_fresh_until_the_heartbeat_has_passed(market_data, published):
         assert not fresh(age + HEARTBEAT + 1, *asked)
 
 
-def test_the_heartbeat_counts_from_when_it_is_set(market_data, owner, published):
+def test_another_heartbeat_counts_from_the_next_update_on(market_data, owner, published):
+    """Else the owner could bring old prices back to life, and with them liquidations (INV-14)."""
     published(Update())
-    market_data.set_heartbeat(5, sender=owner)
-    assert chain.call_at(market_data.read, NOW + 5, 2, [])[1]
-    assert not chain.call_at(market_data.read, NOW + 6, 2, [])[1]
-    market_data.set_heartbeat(0, sender=owner)
-    assert chain.call_at(market_data.read, NOW, 2, [])[1]
-    assert not chain.call_at(market_data.read, NOW + 1, 2, [])[1]
+    for heartbeat in (5, 2 * HEARTBEAT, 0):
+        market_data.set_terms(2, Terms(heartbeat_seconds=heartbeat), sender=owner)
+        assert chain.call_at(market_data.read, NOW + HEARTBEAT, 2, [])[1]
+        assert not chain.call_at(market_data.read, NOW + HEARTBEAT + 1, 2, [])[1]
+    published(Update(timestamp=NOW + 1))
+    assert chain.call_at(market_data.read, NOW + 1, 2, [])[1]
+    assert not chain.call_at(market_data.read, NOW + 2, 2, [])[1]
 
 
 def test_up_to_16_expiries(market_data):

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import pytest
+from ape import reverts
 
-from tests.unit.market_data.updates import HEARTBEAT
+from tests.unit.market_data.updates import FALL, NOBODY, RISE, Terms
 
 NOT_OWNER = "ownable: caller is not the owner"
 
 
 def test_construction(market_data, owner):
     assert market_data.owner() == owner
-    assert market_data.heartbeat_seconds() == HEARTBEAT
+    assert (market_data.rise(), market_data.fall()) == (RISE, FALL)
+    assert market_data.depth_source() == NOBODY
     assert not market_data.is_publisher(owner)
-    (event,) = market_data.creation_metadata.receipt.decode_logs(market_data.HeartbeatSet)
-    assert event.heartbeat_seconds == HEARTBEAT
+
+
+@pytest.mark.parametrize(("speeds", "reason"), [((0, 1), "rise"), ((10**12 + 1, 1), "rise"), ((1, 0), "fall")])
+def test_speeds_are_above_zero_and_at_most_the_whole_in_a_second(project_contracts, owner, speeds, reason):
+    owner.deploy(project_contracts.MarketData, 1, 10**12)
+    with reverts(f"dynamics: {reason}"):
+        owner.deploy(project_contracts.MarketData, *speeds)
 
 
 @pytest.mark.parametrize("allowed", [True, False])
@@ -25,24 +32,17 @@ def test_set_publisher(market_data, owner, stranger, allowed):
     assert market_data.is_publisher(stranger) is allowed
 
 
-def test_set_heartbeat(market_data, owner):
-    receipt = market_data.set_heartbeat(123, sender=owner)
-    (event,) = receipt.decode_logs(market_data.HeartbeatSet)
-    assert event.heartbeat_seconds == market_data.heartbeat_seconds() == 123
-
-
-def test_a_heartbeat_is_at_most_a_week(market_data, attempt, owner):
-    """Beyond the largest integer less the time, reading would revert."""
-    week = 7 * 86_400
-    assert attempt(market_data.set_heartbeat, week, sender=owner) is None
-    for heartbeat in (week + 1, 2**256 - 1):
-        assert attempt(market_data.set_heartbeat, heartbeat, sender=owner) == "market: heartbeat"
+def test_set_depth_source(market_data, owner, stranger):
+    receipt = market_data.set_depth_source(stranger, sender=owner)
+    (event,) = receipt.decode_logs(market_data.DepthSourceSet)
+    assert event.depth_source == market_data.depth_source() == stranger
 
 
 def test_only_the_owner(market_data, attempt, publisher, stranger):
     calls = [
         (market_data.set_publisher, (stranger.address, True)),
-        (market_data.set_heartbeat, (1,)),
+        (market_data.set_terms, (2, Terms())),
+        (market_data.set_depth_source, (stranger.address,)),
         (market_data.transfer_ownership, (stranger.address,)),
     ]
     for sender in (publisher, stranger):
@@ -53,15 +53,22 @@ def test_only_the_owner(market_data, attempt, publisher, stranger):
 def test_ownership_passes_when_the_new_owner_accepts(market_data, attempt, owner, stranger):
     market_data.transfer_ownership(stranger, sender=owner)
     assert (market_data.owner(), market_data.pending_owner()) == (owner, stranger)
-    assert attempt(market_data.set_heartbeat, 1, sender=stranger) == NOT_OWNER
+    assert attempt(market_data.set_terms, 2, Terms(), sender=stranger) == NOT_OWNER
     assert attempt(market_data.accept_ownership, sender=owner) is not None
     market_data.accept_ownership(sender=stranger)
     assert market_data.owner() == stranger
-    assert attempt(market_data.set_heartbeat, 1, sender=owner) == NOT_OWNER
-    assert attempt(market_data.set_heartbeat, 1, sender=stranger) is None
+    assert attempt(market_data.set_terms, 2, Terms(), sender=owner) == NOT_OWNER
+    assert attempt(market_data.set_terms, 2, Terms(), sender=stranger) is None
 
 
 def test_nothing_else_changes_state(market_data):
     """Whoever adds a function adds a test of who may call it."""
     mutable = {method.name for method in market_data.contract_type.mutable_methods}
-    assert mutable == {"publish", "set_publisher", "set_heartbeat", "transfer_ownership", "accept_ownership"}
+    assert mutable == {
+        "publish",
+        "set_publisher",
+        "set_terms",
+        "set_depth_source",
+        "transfer_ownership",
+        "accept_ownership",
+    }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from python_model import settlement
 from scripts import chain
 from tests.unit.market_data.course import EIGHT, LATE, USD, Course, State, arrays, mean_tolerance
-from tests.unit.market_data.updates import DAY, HEARTBEAT, Expiry
+from tests.unit.market_data.updates import DAY, HEARTBEAT, Expiry, Terms
 
 OPENING = EIGHT - 1800
 UNKNOWN = (0, False)
@@ -51,7 +51,7 @@ def test_it_is_recorded_once_and_never_changed(course, market_data, owner):
     course.publish(State(EIGHT, 2500 * USD), expiry())
     recorded = course.settlement(EIGHT)
     assert recorded == (2000 * USD, True)
-    market_data.set_heartbeat(0, sender=owner)
+    market_data.set_terms(2, Terms(heartbeat_seconds=0), sender=owner)
     for time in (EIGHT + 1, EIGHT + 1800, EIGHT + DAY - 900, EIGHT + DAY, EIGHT + 9 * DAY):
         receipt = course.publish(State(time, 3000 * USD), expiry(forward=3000 * USD))
         assert course.settlement(EIGHT) == recorded

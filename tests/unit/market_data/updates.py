@@ -7,6 +7,27 @@ from typing import NamedTuple
 HEARTBEAT = 600
 DAY = 86_400
 NOW = 2_000_000_000
+SCAN_RANGE = 160 * 10**9
+NOBODY = "0x" + "00" * 20
+# A point up and a quarter of a point down an hour, 1e-12 a second.
+RISE, FALL = 2_777_777, 694_444
+
+
+class Terms(NamedTuple):
+    """`IMarketData.Terms`: a scan range that stays, no second source, any confidence and any jump."""
+
+    heartbeat_seconds: int = HEARTBEAT
+    forward_heartbeat_seconds: int = HEARTBEAT
+    surface_heartbeat_seconds: int = 0
+    multiple: int = 35 * 10**11
+    halflife_seconds: int = 3 * DAY
+    floor: int = SCAN_RANGE
+    cap: int = SCAN_RANGE
+    initial: int = SCAN_RANGE
+    second_source: str = NOBODY
+    widest: int = 10**12
+    jump: int = 0
+    confirmation_seconds: int = 0
 
 
 class Surface(NamedTuple):
@@ -38,5 +59,4 @@ class Update(NamedTuple):
     spot: int = 2000 * 10**9
     perp_mark: int = 2001 * 10**9
     confidence: int = 10**9
-    scan_range: int = 160 * 10**9
     expiries: tuple[Expiry, ...] = (Expiry(),)
