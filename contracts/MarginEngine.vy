@@ -45,6 +45,9 @@ def assess(account: IMarginEngine.Account) -> IMarginEngine.Assessment:
     r: IMarginReport.Report = empty(IMarginReport.Report)
     share: portfolio.Book = empty(portfolio.Book)
     r, share, leg = portfolio._next_underlying(account.legs, account.holdings, 0, 0, False)
+    if leg == len(account.legs) and len(account.holdings) == 0:
+        # One underlying, as in most books: nothing to add up.
+        return portfolio._assessment(account.cash - account.cost, account.holdings, share, 0)
     # Last in memory, of which only what is touched is paid for.
     scans: DynArray[portfolio.Scan, MAX_UNDERLYINGS] = []
     for _: uint256 in range(MAX_UNDERLYINGS + 1):
