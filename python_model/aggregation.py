@@ -77,11 +77,14 @@ def offset_charge(amounts: Floats, rate: float) -> float:
 
 
 def liquidation_cost(u: Exposure, methodology: Methodology) -> float:
-    """`|D|S h (1 + |D|S/depth) + n h_v (1 + n/depth_v)` (M-12), USD: grows faster than linearly."""
+    """`|D|S h (1 + |D|S/depth) + n h_v (1 + n/depth_v)` (M-12), USD: grows faster than linearly.
+
+    Both depths are the share of M-23 of the methodology's: where the market is thin, a large book pays more.
+    """
     delta_usd = abs(u.delta) * u.spot
     vega_points = 0.01 * float(np.sum(np.abs(u.bucket_vega)))
-    of_delta = delta_usd * methodology.h_delta * (1.0 + delta_usd / methodology.depth_delta)
-    of_vega = vega_points * methodology.h_vega * (1.0 + vega_points / methodology.depth_vega)
+    of_delta = delta_usd * methodology.h_delta * (1.0 + delta_usd / (u.depth * methodology.depth_delta))
+    of_vega = vega_points * methodology.h_vega * (1.0 + vega_points / (u.depth * methodology.depth_vega))
     return of_delta + of_vega
 
 

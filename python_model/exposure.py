@@ -24,8 +24,8 @@ class LegTable:
 
     Attributes
     ----------
-    spot, confidence : float
-        USD; fraction of spot.
+    spot, confidence, depth : float
+        USD; fraction of spot; share of the depths of M-12 (M-23).
     option_count : int
     size : units held, negative is short; the amount of collateral
     bucket : expiry in seconds since 1970, DELIVERY for perps and collateral
@@ -37,6 +37,7 @@ class LegTable:
 
     spot: float
     confidence: float
+    depth: float
     option_count: int
     size: Floats
     bucket: NDArray[np.int64]
@@ -63,7 +64,7 @@ class Exposure:
 
     Attributes
     ----------
-    spot, confidence : float
+    spot, confidence, depth : float
     scenario_pnl : array (scenarios,), USD, covered fraction included, a gain is positive (M-6)
     delta, gamma, vega, theta, rho : float, net (M-24)
     option_value : float, USD (M-15)
@@ -77,6 +78,7 @@ class Exposure:
 
     spot: float
     confidence: float
+    depth: float
     scenario_pnl: Floats
     delta: float
     gamma: float
@@ -172,6 +174,7 @@ def leg_table(
     return LegTable(
         spot=u.spot,
         confidence=u.confidence,
+        depth=u.depth,
         option_count=len(options),
         size=np.array(sizes, dtype=np.float64),
         bucket=np.array(buckets, dtype=np.int64),
@@ -252,6 +255,7 @@ def exposure(table: LegTable, methodology: Methodology, legs: NDArray[np.intp] |
     return Exposure(
         spot=table.spot,
         confidence=table.confidence,
+        depth=table.depth,
         scenario_pnl=np.asarray(methodology.g * (table.change[:, legs] @ size), dtype=np.float64),
         delta=net(table.delta),
         gamma=net(table.gamma),

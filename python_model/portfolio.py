@@ -63,7 +63,8 @@ class Underlying:
     """Market of one underlying: `spot`, `perp_mark` in USD, `confidence` and `scan_range` as fractions of spot.
 
     `perp_funding` in USD is what a long of one unit of the perpetual has paid since the first publication: it is in no
-    part of the risk, only in what the position is worth.
+    part of the risk, only in what the position is worth. `depth` in (0, 1] is the share of the depths of M-12 that the
+    market has at present (M-23).
     """
 
     spot: float
@@ -72,6 +73,7 @@ class Underlying:
     perp_mark: float
     expiries: tuple[Expiry, ...]
     perp_funding: float = 0.0
+    depth: float = 1.0
 
     def at(self, expiry: int) -> Expiry:
         """The market of an expiry; KeyError where it has none."""

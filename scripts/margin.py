@@ -225,8 +225,8 @@ class Bounds:
             size = np.abs(table.size)
             delta_usd = float(size @ np.abs(table.delta)) * table.spot
             points = 0.01 * float(size @ np.abs(table.vega))
-            slope = preset.h_delta * (1 + 2 * (delta_usd + DELTA_SHARE * price) / preset.depth_delta)
-            vega_slope = preset.h_vega * (1 + 2 * points / preset.depth_vega)
+            slope = preset.h_delta * (1 + 2 * (delta_usd + DELTA_SHARE * price) / (table.depth * preset.depth_delta))
+            vega_slope = preset.h_vega * (1 + 2 * points / (table.depth * preset.depth_vega))
             gross += delta_usd
             liquidity += slope * DELTA_SHARE * price + vega_slope * VEGA_SHARE * points
             steepest = max(steepest, slope, vega_slope)

@@ -80,6 +80,7 @@ def underlying_at(a: Market, b: Market, name: str, time: int) -> Underlying:
         scan_range=blend(u.scan_range, v.scan_range, weight(time)),
         perp_mark=geometric(u.perp_mark, v.perp_mark, weight(time)),
         expiries=tuple(row(e) for e in u.expiries),
+        depth=blend(u.depth, v.depth, weight(time)),
     )
 
 

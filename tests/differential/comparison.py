@@ -108,9 +108,9 @@ class Differences:
             self.near("short_option", c["short_option"], d["short_option"], parts_noise)
             # Derivative of M-12 at the book's gross figures, times the error of delta (its bound is added) and vega.
             delta_usd = float((size * np.abs(table.delta)).sum()) * u.spot
-            slope = methodology.h_delta * (1 + 2 * delta_usd / methodology.depth_delta)
+            slope = methodology.h_delta * (1 + 2 * delta_usd / (table.depth * methodology.depth_delta))
             points = vega / 100
-            vega_slope = methodology.h_vega * (1 + 2 * points / methodology.depth_vega)
+            vega_slope = methodology.h_vega * (1 + 2 * points / (table.depth * methodology.depth_vega))
             liquidity = (
                 slope * (2 * t.DELTA_ERROR * n_u + noise_u)
                 + vega_slope * (t.DENSITY * points + vega_floor)
@@ -147,7 +147,7 @@ def linear_slope(tables: dict[str, LegTable], market: Market, methodology: Metho
                 + 2
                 * float((np.abs(x.size) * np.abs(x.delta)).sum())
                 * market.underlyings[n].spot
-                / methodology.depth_delta
+                / (x.depth * methodology.depth_delta)
             )
             for n, x in tables.items()
         ),
