@@ -7,6 +7,7 @@ its shortest form and scaled exactly.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from python_model import settlement
+from python_model import settlement, volatility
 from python_model.methodology import Methodology
 from python_model.portfolio import (
     SECONDS_PER_YEAR,
@@ -36,18 +37,13 @@ WAD = 18
 # Of M-16: the requirement exceeds the exact one by at most 4 epsilon times the notional.
 EPSILON = 1e-9
 HEARTBEAT_SECONDS = 3600
-# Fastest moves of a scan range, 1e-12 a second (M-22): a point up and a quarter of a point down an hour, rounded down.
-RISE, FALL = 10**10 // 3600, 10**10 // 4 // 3600
-# Where scan ranges are those of case files: there within a second.
+# Where scan ranges are those of case files: there within a second, 1e-12 of spot.
 AT_ONCE = 10**12
 NOBODY = "0x" + "00" * 20
-# `IMarketData.Terms`: heartbeats, then q, halflife, floor, cap and initial scan range (M-21, M-22), then the guard: no second
-# source, the widest confidence, the greatest move of one update and how long it waits for a second one.
-TERMS = (
-    *(HEARTBEAT_SECONDS, HEARTBEAT_SECONDS, 4 * HEARTBEAT_SECONDS),
-    *(35 * 10**11, 3 * 86_400, 12 * 10**10, 40 * 10**10, 16 * 10**10),
-    *(NOBODY, 2 * 10**10, 10 * 10**10, 60),
-)
+# `IMarketData.Terms` apart from volatility: how long a surface lasts; the second source; the widest confidence, the greatest
+# move of one update (both 1e-12), and for how many seconds a greater one waits for a second one.
+SURFACE_HEARTBEAT_SECONDS = 4 * 3600
+GUARD = (NOBODY, 2 * 10**10, 10 * 10**10, 60)
 # What `deploy_engine` deploys.
 CONTRACTS = ("MarketData", "Methodology", "PricingKernel", "MarginEngine", "MarginReport")
 # Largest size and strike of a position word, 1e-6 units.
@@ -208,11 +204,26 @@ def update(underlying: int, u: Underlying, timestamp: int, clock: Clock) -> tupl
     )
 
 
+def speeds(terms: volatility.Terms) -> tuple[int, int]:
+    """Constructor arguments of `MarketData`: how fast a scan range may rise and fall, 1e-12 a second, rounded down."""
+    return math.floor(terms.rise * 1e12), math.floor(terms.fall * 1e12)
+
+
+def terms(
+    volatility_terms: volatility.Terms, guard: tuple[Any, ...] = GUARD, heartbeat_seconds: int = HEARTBEAT_SECONDS
+) -> tuple[Any, ...]:
+    """`IMarketData.Terms`."""
+    t = volatility_terms
+    ranges = (scaled(value, 12) for value in (t.floor, t.cap, t.initial))
+    heartbeats = (heartbeat_seconds, heartbeat_seconds, SURFACE_HEARTBEAT_SECONDS)
+    return *heartbeats, scaled(t.multiple, 12), round(t.halflife), *ranges, *guard
+
+
 def fixed_terms(scan_range: float, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> tuple[Any, ...]:
     """`IMarketData.Terms` of an underlying whose scan range does not move, and whose publisher is believed everything."""
-    fixed = scaled(scan_range, 12)
-    volatility = (scaled(3.5, 12), 3 * 86_400, fixed, fixed, fixed)
-    return heartbeat_seconds, heartbeat_seconds, 0, *volatility, NOBODY, 10**12, 0, 0
+    fixed = volatility.Terms(floor=scan_range, cap=scan_range, initial=scan_range)
+    _, _, _, *rest = terms(fixed, (NOBODY, 10**12, 0, 0))
+    return heartbeat_seconds, heartbeat_seconds, 0, *rest
 
 
 def methodology_arguments(methodology: Methodology, names: dict[str, int]) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from eth_abi.abi import encode
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.crypto import keccak
 
-from python_model import fees, interest
+from python_model import fees, interest, volatility
 from python_model.methodology import Methodology
 from python_model.portfolio import Kind, Mode, Position
 from scripts import chain, normal_table
@@ -183,7 +183,7 @@ def deploy(
     names: dict[str, int],
     tokens: Tokens,
     announce: Callable[[str], None] = unannounced,
-    terms: tuple[Any, ...] = chain.TERMS,
+    terms: tuple[Any, ...] | None = None,
 ) -> Protocol:
     """Deploy and connect every contract.
 
@@ -198,7 +198,7 @@ def deploy(
     announce : callable
         Told before each transaction what it is.
     terms : tuple
-        `IMarketData.Terms` of every underlying.
+        `IMarketData.Terms` of every underlying, by default those of the methodology (M-21, M-22) and `chain.GUARD`.
 
     Returns
     -------
@@ -209,12 +209,13 @@ def deploy(
         announce(container.name)
         return sender.deploy(container, *arguments)
 
-    market_data = create(contracts.MarketData, chain.RISE, chain.FALL)
+    dynamic = volatility.Terms()
+    market_data = create(contracts.MarketData, *chain.speeds(dynamic))
     announce("MarketData.set_publisher")
     market_data.set_publisher(sender, True, sender=sender)
     for name, i in names.items():
         announce(f"MarketData.set_terms of {name}")
-        market_data.set_terms(i, terms, sender=sender)
+        market_data.set_terms(i, terms or chain.terms(dynamic), sender=sender)
     kernel = create(contracts.PricingKernel, normal_table.words())
     data = create(contracts.Methodology, *chain.methodology_arguments(methodology, names))
     engine = create(contracts.MarginEngine, market_data, data, kernel)
