@@ -241,16 +241,19 @@ def read(underlying: uint256, expiries: DynArray[uint256, 16]) -> (DynArray[uint
     """
     head: uint256 = self._heads[underlying][0]
     word: uint256 = self._heads[underlying][1]
-    words: DynArray[uint256, 33] = [0]
-    # A head of zero was never published.
-    if head != 0:
-        words[0] = (head & ~(2**72 - 1)) | (course._scan_range(word) << 32) | course._depth(word)
-    # Nothing overflows: timestamps of 32 bits, and times of the block, plus seconds below 2**20.
+    # Nothing overflows: timestamps of 32 bits, and times of the block, plus seconds below 2**20. A head of zero was never
+    # published.
     fresh: bool = (
         head != 0
         and word & 1 == 0
         and block.timestamp <= unsafe_add(head & BITS_32, (head >> 32) & BITS_20)
     )
+    words: DynArray[uint256, 33] = [0]
+    if head != 0:
+        words[0] = (head & ~(2**72 - 1)) | (course._scan_range(word) << 32) | course._depth(word)
+        if not fresh:
+            confidence: uint256 = (head >> 72) & BITS_40
+            words[0] += (max(confidence, STALE_CONFIDENCE) - confidence) << 72
     forward_heartbeat: uint256 = (word >> 84) & BITS_20
     surface_heartbeat: uint256 = (word >> 64) & BITS_20
     for expiry: uint256 in expiries:
@@ -273,9 +276,6 @@ def read(underlying: uint256, expiries: DynArray[uint256, 16]) -> (DynArray[uint
             fresh = False
         words.append(pair[0])
         words.append(pair[1])
-    if not fresh and head != 0:
-        confidence: uint256 = (head >> 72) & BITS_40
-        words[0] += (max(confidence, STALE_CONFIDENCE) - confidence) << 72
     return words, fresh
 
 
@@ -465,8 +465,9 @@ def _ask(house: address, payload: Bytes[36]) -> (uint256, bool):
     )
     if not success or len(answer) < 32:
         return 0, False
-    number: int256 = convert(convert(answer, bytes32), int256)
-    return convert(max(number, 0), uint256), True
+    number: uint256 = convert(convert(answer, bytes32), uint256)
+    # Neither is negative, and neither comes near to this.
+    return number, number < 2**128
 
 
 @internal

@@ -8,8 +8,6 @@
 # 1e-6.
 ONE: constant(uint256) = 10**6
 LEAST: constant(uint256) = 250_000
-# Open interest times this must not overflow: far above what an account's sizes of 64 bits can add up to.
-MAX_INTEREST: constant(uint256) = 2**128
 
 
 @internal
@@ -17,16 +15,12 @@ MAX_INTEREST: constant(uint256) = 2**128
 def share(open_interest: uint256, cap: uint256) -> uint256:
     """
     @notice 1 - 3/4 (2 u - 1) for a utilisation u between a half and one; rounded down, so that margin is rounded up.
-    @param open_interest Any unit.
-    @param cap The same unit; 0 for no cap.
+    @param open_interest Any unit, below 2**128.
+    @param cap The same unit, below 2**128; 0 for no cap.
     @return 1e-6, from LEAST to ONE.
     """
     if cap == 0 or open_interest <= cap // 2:
         return ONE
-    if open_interest >= cap:
-        return LEAST
-    # open_interest < cap from here on.
-    if cap > MAX_INTEREST:
-        return LEAST
-    excess: uint256 = 2 * open_interest - min(cap, 2 * open_interest)
-    return ONE - min(((ONE - LEAST) * excess + cap - 1) // cap, ONE - LEAST)
+    # From 1 to cap.
+    excess: uint256 = 2 * min(open_interest, cap) - cap
+    return ONE - ((ONE - LEAST) * excess + cap - 1) // cap

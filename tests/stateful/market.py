@@ -19,6 +19,11 @@ from tests.stateful.state import (
     Refused,
 )
 
+MILLION = 10**6
+DEPTH_SPEED = 14
+# Of a spot that is not fresh.
+STALE_CONFIDENCE = 0.05
+
 
 class MarketMirror:
     """Market data, and the clock."""
@@ -32,6 +37,8 @@ class MarketMirror:
         self.market: dict[str, Underlying] = {}
         # When each underlying and each of its expiries was last published.
         self.published: dict[tuple[str, int], int] = {}
+        # Share of the depths of M-12 that is left, its target and since when, 1e-6, by underlying (M-23).
+        self.depths: dict[str, tuple[int, int, int]] = dict.fromkeys(names, (MILLION, MILLION, 0))
         # Times with spot and mark of the perpetual at 1e-9 USD, by underlying.
         self.course: dict[str, list[tuple[int, int, int]]] = {name: [] for name in names}
         self._seen: dict[tuple, Figures] = {}
@@ -45,10 +52,21 @@ class MarketMirror:
         self._require(sender == self.publisher, "market: publisher")
         known = {e.expiry: e for e in (*(self.market[name].expiries if name in self.market else ()), *state.expiries)}
         self.market[name] = replace(state, expiries=tuple(known[expiry] for expiry in sorted(known)))
+        self.depths[name] = (self.depth(name), self.depth_target(self.names[name]), self.now)
         self.course[name].append((self.now, round(state.spot * 10**9), round(state.perp_mark * 10**9)))
         self.published.update({(name, e.expiry): self.now for e in state.expiries} | {(name, 0): self.now})
         # Not cleared: other copies share the old one.
         self._seen = {}
+
+    def depth(self, name: str) -> int:
+        """Where the share of the depths is now, 1e-6: it moves by fourteen a second at most."""
+        start, target, since = self.depths[name]
+        reach = DEPTH_SPEED * (self.now - since)
+        return min(target, start + reach) if start < target else max(target, start - reach)
+
+    def depth_target(self, underlying: int) -> int:
+        """Where it goes, by what is open."""
+        raise NotImplementedError
 
     def is_current(self, name: str, expiry: int) -> bool:
         """Whether an underlying (expiry 0) or an expiry is within its heartbeat: an expired one as of its end."""
@@ -75,7 +93,14 @@ class MarketMirror:
         seen = {}
         for name, u in self.market.items():
             rows = tuple(self._as_read(name, e) for e in u.expiries)
-            seen[name] = replace(u, expiries=rows, perp_funding=self.funding(name) / WAD)
+            confidence = u.confidence if self.is_current(name, 0) else max(u.confidence, STALE_CONFIDENCE)
+            seen[name] = replace(
+                u,
+                expiries=rows,
+                perp_funding=self.funding(name) / WAD,
+                depth=self.depth(name) / MILLION,
+                confidence=confidence,
+            )
         return Market(self.now, seen)
 
     def funding(self, name: str) -> int:

@@ -23,6 +23,7 @@ from tests.stateful.state import SILENT, UNIT, USDC, WETH
 
 GAS = 16_000_000
 SNAPSHOT = "eth-btc-2026-02-05"
+SCAN_RANGE = 0.16
 # Of the snapshot's expiries: in 35 hours, 21 days and 140 days.
 EXPIRIES = (1, 6, 9)
 # What each user has in the wallet.
@@ -160,9 +161,10 @@ def build(contracts: Any, accounts: Any, provider: Any, methodology: Methodology
     """Deploy the protocol; three users have tokens and let the clearing house take them."""
     owner, guardian, *others = accounts
     users = others[:3]
-    deployed = protocol.deploy(
-        contracts, owner, methodology, chain.ids(["ETH", "BTC"]), protocol.deploy_tokens(contracts, owner)
-    )
+    tokens = protocol.deploy_tokens(contracts, owner)
+    # What a scan range does is tested with market data: here it stays.
+    terms = chain.fixed_terms(SCAN_RANGE)
+    deployed = protocol.deploy(contracts, owner, methodology, chain.ids(["ETH", "BTC"]), tokens, terms=terms)
     now = provider.get_block("latest").timestamp + 1
     market = start_market(now + 100)
     world = World(deployed, methodology, Rpc(provider.uri), owner, guardian, users, market, market.as_of)

@@ -182,7 +182,8 @@ MARKET_DATA: dict[str, Row] = {
     # The owner publishes too, in these tests; market data have an owner of their own.
     "publish": (lambda s: (s.next_update(),), {"owner"}, "market: publisher"),
     "set_publisher": (lambda s: (s.world.stranger, True), {"owner"}, "ownable: caller is not the owner"),
-    "set_heartbeat": (lambda s: (1,), {"owner"}, "ownable: caller is not the owner"),
+    "set_terms": (lambda s: (ETH, chain.fixed_terms(0.2)), {"owner"}, "ownable: caller is not the owner"),
+    "set_depth_source": (lambda s: (s.world.heir,), {"owner"}, "ownable: caller is not the owner"),
     "transfer_ownership": (lambda s: (s.world.heir,), {"owner"}, "ownable: caller is not the owner"),
     "accept_ownership": (lambda s: (), set(), "ownable_2step: caller is not the new owner"),
 }

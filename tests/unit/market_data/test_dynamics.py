@@ -246,18 +246,29 @@ def test_depth_sinks_along_its_ramp(twin, house, owner):
     assert twin.depth_at(NOW + 3 * DAY) == 1.0
 
 
-@pytest.mark.parametrize("manner", [1, 2])
+SILENT = {
+    "reverts": lambda h, o: h.set_manner(1, sender=o),
+    "burns its gas": lambda h, o: h.set_manner(2, sender=o),
+    "says nothing": lambda h, o: h.set_answer(b"", sender=o),
+    "is negative": lambda h, o: h.set_answer(encode(["int256"], [-1]), sender=o),
+    "is beyond all sizes": lambda h, o: h.set_answer(encode(["uint256"], [2**128]), sender=o),
+}
+
+
+@pytest.mark.parametrize("manner", SILENT.values(), ids=SILENT)
 def test_a_house_that_does_not_answer_leaves_the_target(twin, house, owner, manner):
     """It is in the midst of a call: prices go on."""
-    house.set_answer(encode(["uint256"], [10**9]), sender=owner)
+    house.set_answer(encode(["uint256"], [2**128 - 1]), sender=owner)
     twin.publish(NOW, SPOT)
     assert twin.dynamics(NOW).depth_target == 250_000
-    house.set_manner(manner, sender=owner)
+    manner(house, owner)
     twin.publish(NOW + 1, SPOT)
     assert twin.dynamics(NOW + 1).depth_target == 250_000
 
 
-def test_a_negative_interest_is_none(twin, house, owner):
-    house.set_answer(encode(["int256"], [-1]), sender=owner)
+def test_without_a_house_depth_comes_back(twin, house, market_data, owner):
+    house.set_answer(encode(["uint256"], [1]), sender=owner)
     twin.publish(NOW, SPOT)
-    assert twin.dynamics(NOW).depth_target == 10**6
+    market_data.set_depth_source(chain.NOBODY, sender=owner)
+    twin.publish(NOW + 1, SPOT)
+    assert twin.dynamics(NOW + 1).depth_target == 10**6
