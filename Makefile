@@ -28,7 +28,7 @@ $(error margin needs a case file, or a folder of them: make margin CASE=path [OU
 endif
 endif
 
-.PHONY: help setup demo test lint bench margin deploy lock clean
+.PHONY: help setup demo report test lint bench margin deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,9 @@ setup: $(VENV)/.stamp $(VENV)/.stamp-anvil ## Install Python packages and Anvil 
 
 demo: setup ## Tell the story of a book on a chain, through a crash, into build/report.html
 	@ape run demo --network $(NETWORK) $(ARGS)
+
+report: setup ## Replay nine years of hourly prices through the scan range, into build/replay.html (ARGS="--data PATH")
+	@python scripts/replay.py $(ARGS)
 
 test: setup ## Run every test against Anvil (PROFILE=ci|deep, WORKERS=2, ARGS="-k name")
 	HYPOTHESIS_PROFILE=$(PROFILE) python -m pytest --network $(NETWORK) -n $(WORKERS) $(ARGS)

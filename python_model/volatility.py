@@ -150,13 +150,15 @@ class State:
         return State(self.time, self.price, self.variance, aimed)
 
 
-def variance_path(times: NDArray[np.int64], prices: Floats, terms: Terms) -> Floats:
+def variance_path(times: NDArray[np.int64], prices: Floats, terms: Terms, start: float | None = None) -> Floats:
     """Variance a day after every price of a path (M-21).
 
     Parameters
     ----------
     times : array (n,), seconds, rising
     prices : array (n,), USD
+    start : float, optional
+        Variance at the first price, by default that of the initial scan range.
 
     Returns
     -------
@@ -167,7 +169,8 @@ def variance_path(times: NDArray[np.int64], prices: Floats, terms: Terms) -> Flo
         raise ValueError("times: must rise")
     kept = 2.0 ** (-seconds / terms.halflife)
     added = (1.0 - kept) * np.diff(np.log(prices)) ** 2 * DAY / seconds
-    variance, values = initial_variance(terms), np.empty(prices.size)
+    variance = initial_variance(terms) if start is None else start
+    values = np.empty(prices.size)
     values[:1] = variance
     for i, (k, a) in enumerate(zip(kept.tolist(), added.tolist(), strict=True), 1):
         variance = k * variance + a
@@ -188,7 +191,7 @@ class ScanRanges:
     scan_range: Floats
 
 
-def scan_range_path(times: NDArray[np.int64], prices: Floats, terms: Terms) -> ScanRanges:
+def scan_range_path(times: NDArray[np.int64], prices: Floats, terms: Terms, start: State | None = None) -> ScanRanges:
     """The scan range at every price of a path, as if each were accepted at its time (M-21, M-22).
 
     Parameters
@@ -196,6 +199,8 @@ def scan_range_path(times: NDArray[np.int64], prices: Floats, terms: Terms) -> S
     times : array (n,), seconds, rising
     prices : array (n,), USD; NaN where none was accepted, but not the first
     terms : Terms
+    start : State, optional
+        Right after the first price, by default as if there had been none before.
 
     Returns
     -------
@@ -215,7 +220,8 @@ def scan_range_path(times: NDArray[np.int64], prices: Floats, terms: Terms) -> S
     # An hour without a price leaves everything as it was; the range walks on.
     last = np.maximum.accumulate(np.where(accepted, np.arange(prices.size), 0))
     row = (np.cumsum(accepted) - 1)[last]
-    variance = variance_path(times[accepted], prices[accepted], terms)[row]
+    variance = variance_path(times[accepted], prices[accepted], terms, start.variance if start else None)[row]
     aimed = target(variance, terms)
-    values = ramp.path(times, aimed, terms.initial, terms.rise, terms.fall)
+    first = start.scan_range(int(times[0])) if start else terms.initial
+    values = ramp.path(times, aimed, first, terms.rise, terms.fall)
     return ScanRanges(times, np.sqrt(variance), aimed, values)
