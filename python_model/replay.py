@@ -57,13 +57,14 @@ def worst_moves(series: Series, hours: int = HOURS) -> Floats:
 
     Returns
     -------
-    array (n,), NaN where the first price is missing, or the hours are not all past; of missing hours the others count.
+    array (n,), NaN where the first price or all of the hours are missing, or not all are past yet
     """
     result = np.full(series.close.size, np.nan)
     high = sliding_window_view(np.where(np.isfinite(series.high), series.high, -np.inf)[1:], hours).max(axis=1)
     low = sliding_window_view(np.where(np.isfinite(series.low), series.low, np.inf)[1:], hours).min(axis=1)
     start = series.close[:-hours]
-    result[:-hours] = np.maximum(np.abs(high / start - 1.0), np.abs(low / start - 1.0))
+    worst = np.maximum(np.abs(high / start - 1.0), np.abs(low / start - 1.0))
+    result[:-hours] = np.where(np.isfinite(worst), worst, np.nan)
     return result
 
 

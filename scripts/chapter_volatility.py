@@ -24,6 +24,8 @@ from scripts.report import Chapter, Picture, Sheet, usd
 
 STATIC = 0.16
 SHOWN_HOURS = 12
+PERIODS = ((2017, 2018), (2019, 2020), (2021, 2022), (2023, 2026))
+HORIZONS = (1, 4, 12, 24)
 SETTING_WORDS: dict[str, Callable[[float], str]] = {
     "multiple": lambda v: f"q {v:g}",
     "halflife": lambda v: f"half-life {v / DAY:g} d",
@@ -38,7 +40,7 @@ def points_an_hour(rate: float) -> str:
     """A rate a second in words: `0.25 points an hour`, `1 point an hour`."""
     if math.isclose(100 * 3600 * rate, 1.0):
         return "1 point an hour"
-    return "at once" if math.isinf(rate) else f"{100 * 3600 * rate:.4g} points an hour"
+    return "at once" if math.isinf(rate) else f"{100 * 3600 * rate:.3g} points an hour"
 
 
 def share(x: float, digits: int = 2) -> str:
@@ -187,6 +189,7 @@ class Replay:
     """One underlying over all years: its prices, the scan range, the range that never moves, and the worst weeks."""
 
     series: Series
+    terms: Terms
     path: ScanRanges
     dynamic: Verdict
     static: Verdict
@@ -197,7 +200,7 @@ class Replay:
         """Feed the model with the closes, and judge."""
         path = scan_range_path(series.times, series.close, terms)
         static = replay.judge(series, replay.constant(series, STATIC))
-        return Replay(series, path, replay.judge(series, path.scan_range), static, replay.worst_weeks(series))
+        return Replay(series, terms, path, replay.judge(series, path.scan_range), static, replay.worst_weeks(series))
 
 
 def coverage_sheet(replays: Sequence[Replay]) -> Sheet:
@@ -254,6 +257,77 @@ def coverage_sheet(replays: Sequence[Replay]) -> Sheet:
         "An event is a group of such hours with more than a day between groups. Mean beyond is the shortfall in the "
         "hours beyond, on average.",
         frozenset(strong),
+    )
+
+
+def years(series: Series) -> Floats:
+    """The year of every hour (n,)."""
+    return np.asarray(series.times.astype("datetime64[s]").astype("datetime64[Y]").astype(np.int64) + 1970)
+
+
+def period_sheet(replays: Sequence[Replay]) -> Sheet:
+    """The same, two years or so at a time."""
+    rows: list[tuple[str, ...]] = []
+    for r in replays:
+        closing, worst, year = replay.closing_moves(r.series), replay.worst_moves(r.series), years(r.series)
+        for i, (first, last) in enumerate(PERIODS):
+            inside = (year >= first) & (year <= last) & np.isfinite(closing) & np.isfinite(worst)
+            if not inside.any():
+                continue
+            path = r.path.scan_range[inside]
+            shares = [
+                share(replay.coverage(move[inside], limit).share)
+                for limit in (path, STATIC)
+                for move in (closing, worst)
+            ]
+            rows.append(
+                (
+                    r.series.name if i == 0 else "",
+                    f"{first} – {last}",
+                    share(float(path.mean()), 1),
+                    share(float(np.mean(path <= r.terms.floor)), 0),
+                    *shares,
+                )
+            )
+    return Sheet(
+        "The same by period",
+        (
+            "",
+            "years",
+            "mean\nrange",
+            "hours at\nthe floor",
+            "dynamic\nclose",
+            "\nworst",
+            f"static {share(STATIC, 0)}\nclose",
+            "\nworst",
+        ),
+        "llrrrrrr",
+        rows,
+        "Share of hours whose next 24 went beyond the range. Where a market is quiet for years the dynamic range lies "
+        "at its floor: cheaper than the static one, and gone beyond more often by the first move that ends the quiet.",
+    )
+
+
+def horizon_sheet(replays: Sequence[Replay], terms: Terms) -> Sheet:
+    """Worst moves over shorter times than a day: what matters once an account can be liquidated."""
+    heads = [f"{r.series.name} {name}" for r in replays for name in ("dynamic", f"static {share(STATIC, 0)}")]
+    rows = []
+    for hours in HORIZONS:
+        figures = []
+        for r in replays:
+            moves = replay.worst_moves(r.series, hours)
+            figures += [share(replay.coverage(moves, limit).share, 3) for limit in (r.path.scan_range, STATIC)]
+        rows.append((f"{hours}", *figures))
+    first = replays[0]
+    over = replay.worst_moves(first.series) > first.path.scan_range
+    began = float(np.mean(first.path.scan_range[over] <= terms.floor)) if over.any() else 0.0
+    return Sheet(
+        "Worst moves within fewer hours",
+        ("within\nhours", *heads),
+        "r" + "r" * len(heads),
+        rows,
+        f"Share of hours that began a move beyond the range. Of the hours of {first.series.name} whose next 24 went "
+        f"beyond, {share(began, 0)} began with the range at its floor.",
     )
 
 
@@ -350,6 +424,19 @@ def sweep_sheet(replays: Sequence[Replay], terms: Terms) -> Sheet:
     )
 
 
+def fall_words(terms: Terms) -> str:
+    """How fast the target itself can fall, and whether the limit of the fall is ever felt."""
+    # q sqrt(v) loses half of its logarithm's ln 2 in a half-life.
+    fastest = terms.cap * math.log(2.0) / 2.0 / terms.halflife
+    words = f"Volatility forgets slowly by itself: a target at the cap falls by {points_an_hour(fastest)} at most. "
+    if fastest > terms.fall:
+        return words + f"So the limit of the fall, {points_an_hour(terms.fall)}, holds the range above its target."
+    return words + (
+        f"So the limit of the fall, {points_an_hour(terms.fall)}, is felt only after a change of parameters, or hours "
+        "without a price."
+    )
+
+
 def search_words(replays: Sequence[Replay], terms: Terms, advance: Callable[[], None]) -> str:
     """What the search over all combinations found."""
     settings = replay.all_settings(terms)
@@ -415,6 +502,8 @@ def replay_chapters(
                 ),
                 coverage_sheet(replays),
                 f"To go beyond as seldom as the dynamic range, a static one would have to be: {equals}.",
+                period_sheet(replays),
+                horizon_sheet(replays, terms),
             ],
         ),
         Chapter(
@@ -437,5 +526,8 @@ def replay_chapters(
                 ),
             ],
         ),
-        Chapter("4. Other settings", [sweep_sheet(replays, terms), search_words(replays, terms, advance)]),
+        Chapter(
+            "4. Other settings",
+            [sweep_sheet(replays, terms), fall_words(terms), search_words(replays, terms, advance)],
+        ),
     ]

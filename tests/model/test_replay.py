@@ -32,21 +32,22 @@ needs_parquet = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow
     prices=st.lists(st.floats(1, 1e5), min_size=30, max_size=60),
     gaps=st.sets(st.integers(1, 59), max_size=10),
     spread=st.floats(0, 0.5),
+    hours=st.sampled_from([1, 2, HOURS]),
 )
-def test_moves_are_those_of_a_plain_loop(prices, gaps, spread):
+def test_moves_are_those_of_a_plain_loop(prices, gaps, spread, hours):
     close = np.array(prices)
     close[[g for g in gaps if g < close.size]] = np.nan
     s = series(close, close * (1 + spread), close * (1 - spread))
-    closing, worst = replay.closing_moves(s), replay.worst_moves(s)
+    closing, worst = replay.closing_moves(s, hours), replay.worst_moves(s, hours)
     for t in range(close.size):
-        later = [i for i in range(t + 1, t + HOURS + 1) if i < close.size and math.isfinite(close[i])]
-        if t + HOURS >= close.size or not math.isfinite(close[t]):
+        later = [i for i in range(t + 1, t + hours + 1) if i < close.size and math.isfinite(close[i])]
+        if t + hours >= close.size or not math.isfinite(close[t]) or not later:
             assert math.isnan(closing[t]) and math.isnan(worst[t])
             continue
         furthest = max(max(abs(s.high[i] / close[t] - 1), abs(s.low[i] / close[t] - 1)) for i in later)
         assert worst[t] == pytest.approx(furthest, rel=1e-14)
-        if math.isfinite(close[t + HOURS]):
-            assert closing[t] == pytest.approx(abs(close[t + HOURS] / close[t] - 1), rel=1e-14)
+        if math.isfinite(close[t + hours]):
+            assert closing[t] == pytest.approx(abs(close[t + hours] / close[t] - 1), rel=1e-14)
             assert worst[t] >= closing[t]
         else:
             assert math.isnan(closing[t])
@@ -274,14 +275,19 @@ def test_the_examples_of_the_docstrings_hold():
 # --- real prices -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=sorted(history.FILES))
-def recorded(request) -> Series:
+def real(name: str) -> Series:
     """A real series; skips where there is none."""
     if not (DATA / "prices").is_dir():
         pytest.skip("../shared/data/prices is absent: the real hourly prices are no part of the project")
     if find_spec("pyarrow") is None:
         pytest.skip("pyarrow is not installed: without it nothing reads the real hourly prices")
-    return history.load(DATA, request.param)
+    return history.load(DATA, name)
+
+
+@pytest.fixture(scope="module", params=sorted(history.FILES))
+def recorded(request) -> Series:
+    """Each of them."""
+    return real(request.param)
 
 
 def test_real_days_go_beyond_the_default_range_in_less_than_a_hundredth_by_close(recorded):
@@ -313,9 +319,8 @@ def test_the_limit_of_the_fall_does_not_bind(recorded):
     assert np.max(np.abs(default - faster)) < 0.01 and float(np.mean(default != faster)) < 0.01
 
 
-def test_the_week_that_ships_is_that_of_the_real_prices(recorded):
-    if recorded.name != "ETH":
-        pytest.skip("the week that ships is of ETH")
+def test_the_week_that_ships_is_that_of_the_real_prices():
+    recorded = real("ETH")
     week, (fall,) = history.read_week(), replay.worst_weeks(recorded, 1)
     rows = slice(fall.start, fall.stop + 1)
     assert week.series.times.tolist() == recorded.times[rows].tolist()

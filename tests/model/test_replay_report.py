@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from python_model import history, methodology
 from python_model.volatility import Terms
 from scripts import chapter_volatility
-from scripts.chapter_volatility import points_an_hour
+from scripts.chapter_volatility import fall_words, points_an_hour
 from scripts.replay import cli
 from scripts.report import Picture, Sheet, page
 from tests.model.series import frame, write
@@ -21,6 +21,8 @@ HOUSE = methodology.load("house")
 PNG = b"\x89PNG\r\n"
 TITLES = (
     "Moves of the next 24 hours beyond the scan range",
+    "The same by period",
+    "Worst moves within fewer hours",
     "The largest rise within 24 hours",
     "The five worst weeks of each",
     "One parameter changed at a time",
@@ -90,3 +92,9 @@ def test_rates_in_words():
         "0.25 points an hour",
         "at once",
     ]
+
+
+def test_what_is_said_of_the_fall_is_what_happens():
+    # The half-life of the default forgets 0.19 points an hour of 40%; one of a day 0.58.
+    assert "0.193 points an hour at most" in fall_words(Terms()) and "felt only after" in fall_words(Terms())
+    assert "holds the range above its target" in fall_words(Terms(halflife=86_400.0))
