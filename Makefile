@@ -39,7 +39,7 @@ demo: setup ## Tell the story of a book on a chain, through a crash, into build/
 	@ape run demo --network $(NETWORK) $(ARGS)
 
 report: setup ## Replay nine years of hourly prices through the scan range, into build/replay.html (ARGS="--data PATH")
-	@python scripts/replay.py $(ARGS)
+	@ape run replay --network $(NETWORK) $(ARGS)
 
 test: setup ## Run every test against Anvil (PROFILE=ci|deep, WORKERS=2, ARGS="-k name")
 	HYPOTHESIS_PROFILE=$(PROFILE) python -m pytest --network $(NETWORK) -n $(WORKERS) $(ARGS)

@@ -40,8 +40,8 @@ HEARTBEAT_SECONDS = 3600
 # Where scan ranges are those of case files: there within a second, 1e-12 of spot.
 AT_ONCE = 10**12
 NOBODY = "0x" + "00" * 20
-# `IMarketData.Terms` apart from volatility: how long a surface lasts; the second source; the widest confidence, the greatest
-# move of one update (both 1e-12), and for how many seconds a greater one waits for a second one.
+# `IMarketData.Terms` apart from volatility: how long a surface lasts; the second source; the widest confidence, the
+# greatest move of one update (both 1e-12), and for how many seconds a greater one waits for a second one.
 SURFACE_HEARTBEAT_SECONDS = 4 * 3600
 GUARD = (NOBODY, 2 * 10**10, 10 * 10**10, 60)
 # What `deploy_engine` deploys.
@@ -220,7 +220,7 @@ def terms(
 
 
 def fixed_terms(scan_range: float, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> tuple[Any, ...]:
-    """`IMarketData.Terms` of an underlying whose scan range does not move, and whose publisher is believed everything."""
+    """`IMarketData.Terms` of an underlying whose scan range does not move, and whose publisher is always believed."""
     fixed = volatility.Terms(floor=scan_range, cap=scan_range, initial=scan_range)
     _, _, _, *rest = terms(fixed, (NOBODY, 10**12, 0, 0))
     return heartbeat_seconds, heartbeat_seconds, 0, *rest

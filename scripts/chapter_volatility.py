@@ -1,14 +1,15 @@
 """The scan range that follows volatility, on real prices: a week for the demo, and nine years for the report.
 
-It needs no chain: the float model is fed with hourly closes, and judged by what came after.
+The float model is fed with hourly closes, and judged by what came after; the worst weeks go through the contract too.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +19,15 @@ from python_model.methodology import Methodology
 from python_model.normal import Floats
 from python_model.replay import HOURS, Coverage, Fall, Verdict
 from python_model.volatility import DAY, ScanRanges, Terms, scan_range_path
-from scripts import range_pictures
+from scripts import chain, range_on_chain, range_pictures
+from scripts.range_on_chain import Course
 from scripts.range_pictures import Panel
 from scripts.report import Chapter, Picture, Sheet, usd
 
 STATIC = 0.16
 SHOWN_HOURS = 12
+# Of the contract's guard, a fraction of spot and seconds.
+JUMP, CONFIRMATION = chain.GUARD[2] / 1e12, chain.GUARD[3]
 PERIODS = ((2017, 2018), (2019, 2020), (2021, 2022), (2023, 2026))
 HORIZONS = (1, 4, 12, 24)
 SETTING_WORDS: dict[str, Callable[[float], str]] = {
@@ -145,8 +149,55 @@ def rise_sheet(paths: Sequence[tuple[str, Floats, Sequence[int]]], methodology: 
     )
 
 
-def chapter(title: str, methodology: Methodology, terms: Terms | None = None) -> Chapter:
-    """The chapter for the demo: the worst week of ETH, from the series that ships with the model."""
+def chain_sheet(courses: Sequence[Course]) -> Sheet:
+    """Weeks that went through the contract, beside the model."""
+    rows = []
+    for course in courses:
+        times = course.series.times[course.hours]
+        rows.append(
+            (
+                course.series.name,
+                f"{date(int(times[0]), False)} – {date(int(times[-1]), False)}",
+                f"{course.hours.size + course.doubts:,}",
+                str(course.doubts),
+                share(float(course.contract[0]), 1),
+                share(float(course.contract.max()), 1),
+                points(largest_of(course.contract)),
+                f"{course.difference:.0e}",
+                f"{course.gas:,.0f}",
+            )
+        )
+    return Sheet(
+        "Through the contract: the scan range that the chain has held",
+        (
+            "",
+            "hours from, to",
+            "updates",
+            "of them\ndoubted",
+            "range at\nthe start",
+            "largest",
+            "rise in 24 h\npoints",
+            "furthest from\nthe model",
+            "gas of an\nupdate",
+        ),
+        "llrrrrrrr",
+        rows,
+        f"Every hour is an update in a block of its own. One that moves spot by more than {share(JUMP, 0)} is doubted: "
+        "it is not taken over, and no risk is taken and nobody liquidated, until another says the same "
+        f"{CONFIRMATION} seconds later. Ranges are fractions of spot: the contract rounds to 1e-12.",
+    )
+
+
+def largest_of(path: Floats) -> float:
+    """The largest rise within 24 hours; of a shorter path, over all of it."""
+    return replay.largest_rise(path, min(HOURS, path.size - 1)).points
+
+
+def chapter(title: str, methodology: Methodology, course: Course, terms: Terms | None = None) -> Chapter:
+    """The chapter for the demo: the worst week of ETH, from the series that ships with the model.
+
+    `course` is that week on a chain.
+    """
     terms = Terms() if terms is None else terms
     week = history.read_week(terms=terms)
     series = week.series
@@ -177,8 +228,33 @@ def chapter(title: str, methodology: Methodology, terms: Terms | None = None) ->
             ),
             hour_sheet(series, path, methodology),
             rise_sheet([("ETH", path.scan_range, series.times.tolist())], methodology),
+            "The same week went through the contract that holds market data, which begins at the same range but knows "
+            "nothing of what was before:",
+            chain_sheet([course]),
         ],
     )
+
+
+def week_on_chain(contracts: Any, sender: Any, advance: Callable[[], None] = lambda: None) -> Course:
+    """Publish the week that ships with the model, hour by hour; moves the chain's clock by a week."""
+    week = history.read_week()
+    terms = replace(Terms(), initial=round(week.start.scan_range(week.start.time), 6))
+    return range_on_chain.run(contracts, sender, week.series, terms, advance)
+
+
+def weeks_on_chain(
+    replays: Sequence[Replay], contracts: Any, sender: Any, advance: Callable[[], None] = lambda: None
+) -> list[Course]:
+    """Publish the five worst weeks of each underlying, each begun at the range that it had."""
+    courses = []
+    for r in replays:
+        for fall in r.weeks:
+            initial = round(float(r.path.scan_range[fall.start]), 6)
+            # A price must be known at the start.
+            start = fall.start + int(np.argmax(np.isfinite(r.series.close[fall.start : fall.stop])))
+            week = r.series.between(start, fall.stop + 1)
+            courses.append(range_on_chain.run(contracts, sender, week, replace(r.terms, initial=initial), advance))
+    return courses
 
 
 # ------------------------------------------------------------------------------------------------ the report
@@ -464,13 +540,18 @@ def search_words(replays: Sequence[Replay], terms: Terms, advance: Callable[[], 
 
 
 def replay_chapters(
-    replays: Sequence[Replay], methodology: Methodology, terms: Terms, advance: Callable[[], None] = lambda: None
+    replays: Sequence[Replay],
+    methodology: Methodology,
+    terms: Terms,
+    courses: Sequence[Course] = (),
+    advance: Callable[[], None] = lambda: None,
 ) -> list[Chapter]:
     """The whole report: coverage, procyclicality, worst weeks, other settings.
 
     Parameters
     ----------
     replays : one for each underlying, the one whose worst week is drawn first
+    courses : worst weeks that went through the contract
     advance : called once for each combination of the search
     """
     first = replays[0]
@@ -524,6 +605,7 @@ def replay_chapters(
                     "The target (orange) jumps with the price, the range (blue) follows by at most "
                     f"{points_an_hour(terms.rise)}. Red is what went beyond it.",
                 ),
+                *([chain_sheet(courses)] if courses else []),
             ],
         ),
         Chapter(

@@ -31,6 +31,7 @@ from scripts import (  # noqa: E402
     chapter_ledger,
     chapter_life,
     chapter_package,
+    chapter_volatility,
     crash,
     market_path,
     report,
@@ -55,14 +56,15 @@ def progress_bar(console: Console, words: str, total: float | None) -> Iterator[
         yield progress, progress.add_task(words, total=total)
 
 
-def set_stage(console: Console) -> story.Stage:
-    """Compile and deploy everything; the market of the first snapshot is published."""
+def set_stage(console: Console) -> tuple[SimpleNamespace, story.Stage]:
+    """Compile and deploy everything; the market of the first snapshot is published. The contracts, and the stage."""
     snapshots = [case.read_market(name) for name in market_path.SNAPSHOTS]
     path = market_path.Path.through(snapshots, chapter_life.expiries(snapshots[0]))
     with progress_bar(console, "compiling the contracts", None) as (progress, task):
         contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
         progress.update(task, description="deploying the protocol")
-        return story.set_stage(contracts, ape.accounts.test_accounts[0], methodology.load("house"), path)
+        house = methodology.load("house")
+        return contracts, story.set_stage(contracts, ape.accounts.test_accounts[0], house, path)
 
 
 def replay(stage: story.Stage, console: Console) -> list[crash.Step]:
@@ -74,6 +76,15 @@ def replay(stage: story.Stage, console: Console) -> list[crash.Step]:
             steps.append(step)
             progress.update(task, completed=step.market.as_of - start)
     return steps
+
+
+def volatility(console: Console, contracts: SimpleNamespace, house: methodology.Methodology) -> report.Chapter:
+    """A week of prices through market data of their own, once the story is over: it moves the chain's clock."""
+    with progress_bar(console, "the worst week of ETH, hour by hour", None) as (progress, task):
+        course = chapter_volatility.week_on_chain(
+            contracts, ape.accounts.test_accounts[0], lambda: progress.advance(task)
+        )
+    return chapter_volatility.chapter("7. A scan range that follows volatility", house, course)
 
 
 @click.command(cls=ConnectedProviderCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,7 +106,8 @@ def cli(provider: Any, out: Path) -> None:
     4. Calls sold against staked ether, and the same calls on cash.
     5. The crash of 5 and 6 February 2026, replayed on the chain, liquidations included.
     6. An expiry on the way: its settlement price, and who got what.
-    7. The sums: money and positions conserved, contract beside model, gas of each step.
+    7. The worst week of ETH, and the scan range that followed its volatility, on the chain.
+    8. The sums: money and positions conserved, contract beside model, gas of each step.
 
     Mints worthless tokens and moves the chain's clock: it runs on local networks alone. Ends with 1 where contract and
     model differ by more than their proven bound allows, or where a sum is off.
@@ -118,7 +130,7 @@ def cli(provider: Any, out: Path) -> None:
         report.tell(console, chapter)
 
     console.print(f"[bold]{TITLE}[/]\n{LEAD}", highlight=False, width=report.TEXT_WIDTH)
-    stage = set_stage(console)
+    contracts, stage = set_stage(console)
     tell(chapter_capital.chapter(stage))
     tell(chapter_life.chapter(stage, ape.accounts.test_accounts[1:6]))
     tell(chapter_package.chapter(stage, ape.accounts.test_accounts[6]))
@@ -127,6 +139,8 @@ def cli(provider: Any, out: Path) -> None:
     tell(chapter_crash.chapter(stage, steps))
     tell(chapter_expiry.chapter(stage, steps))
     sums = story.conservation(stage)
+    week = volatility(console, contracts, stage.methodology)
+    tell(week)
     tell(chapter_ledger.chapter(stage, sums))
     facts = chapter_ledger.facts(stage, steps, sums, chapter_capital.saved_by_maker(chapters[0]))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""A course of prices through the contract that holds market data, beside the float model: what the scan range really does.
+"""A course of prices through the contract that holds market data, beside the float model.
 
-Each price is published in a block of its hour. One that jumps further than an update may is doubted, and published again
-when it can be confirmed.
+Each price is published in a block of its hour. One that jumps further than an update may is doubted, and published
+again when it can be confirmed.
 """
 
 from __future__ import annotations

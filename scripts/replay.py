@@ -1,20 +1,25 @@
 """Replay nine years of hourly prices of ETH and BTC through the scan range that follows volatility.
 
-Runs as ``python scripts/replay.py``, which is what ``make report`` does.
+Runs as ``ape run replay``, which is what ``make report`` does.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import ape
 import click
+from ape.cli import ConnectedProviderCommand, verbosity_option
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:  # as a plain script, only scripts/ is on the path
+if str(ROOT) not in sys.path:  # ape has the project on the path only while it reads this file
     sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
@@ -23,7 +28,7 @@ from python_model import history, methodology, replay  # noqa: E402
 from python_model.history import HistoryError  # noqa: E402
 from python_model.volatility import Terms  # noqa: E402
 from scripts import report  # noqa: E402
-from scripts.chapter_volatility import Replay, date, replay_chapters, share  # noqa: E402
+from scripts.chapter_volatility import Replay, date, replay_chapters, share, weeks_on_chain  # noqa: E402
 
 TITLE = "A scan range that follows volatility, on real prices"
 LEAD = (
@@ -58,7 +63,7 @@ def week_text(worst: Replay) -> str:
     return "\n".join(lines) + "\n"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=ConnectedProviderCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -74,22 +79,28 @@ def week_text(worst: Replay) -> str:
     help="Where to write the report, one HTML file that needs no other.",
 )
 @click.option("--week", is_flag=True, help="Make the worst week of these prices the one that ships with the model.")
-def cli(data: Path, out: Path, week: bool) -> None:
+@verbosity_option(default="WARNING")
+def cli(provider: Any, data: Path, out: Path, week: bool) -> None:
     """Replay nine years of hourly prices through the scan range that follows volatility (M-21, M-22).
 
     \b
     1. Coverage and cost: how often the next 24 hours went beyond the range, and how wide it was.
     2. Procyclicality: the largest rise within 24 hours, of the range and of the margin of standard books.
-    3. The five worst weeks of each underlying.
+    3. The five worst weeks of each underlying, and what the contract made of them.
     4. Other settings: one parameter at a time, and a search over 135 combinations.
 
-    Prints the tables and writes them with pictures. Needs no chain. Ends with 1 where the prices are absent.
+    Prints the tables and writes them with pictures. Moves the chain's clock: it runs on local networks alone. Ends with
+    1 where the prices are absent, or where contract and model differ by more than rounding allows.
 
     \b
     Examples:
-      python scripts/replay.py
-      python scripts/replay.py --data ../shared/data --out replay.html
+      ape run replay --network ethereum:local:foundry
+      ape run replay --data ../shared/data --out replay.html
     """
+    if not provider.network.is_dev:
+        raise click.UsageError(f"network: must be a local one, the clock is moved (got {provider.network.choice})")
+    # About a setting of Solidity, which ape reads and nobody here sets.
+    warnings.filterwarnings("ignore", module="pydantic_settings")
     began = time.monotonic()
     console = Console(width=max(Console().width, LEAST_WIDTH))
     terms, house = Terms(), methodology.load("house")
@@ -103,8 +114,15 @@ def cli(data: Path, out: Path, week: bool) -> None:
     console.print(f"[bold]{TITLE}[/]\n{LEAD}", highlight=False, width=report.TEXT_WIDTH)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("searching all settings", total=len(replay.all_settings(terms)))
-        chapters = replay_chapters(replays, house, terms, lambda: progress.advance(task))
+        compiling = progress.add_task("compiling the contracts", total=None)
+        contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
+        progress.update(compiling, total=1, completed=1)
+        hours = sum(fall.stop + 1 - fall.start for r in replays for fall in r.weeks)
+        publishing = progress.add_task("the worst weeks through the contract", total=hours)
+        sender = ape.accounts.test_accounts[0]
+        courses = weeks_on_chain(replays, contracts, sender, lambda: progress.advance(publishing))
+        searching = progress.add_task("searching all settings", total=len(replay.all_settings(terms)))
+        chapters = replay_chapters(replays, house, terms, courses, lambda: progress.advance(searching))
     for chapter in chapters:
         report.tell(console, chapter)
     facts = [
@@ -119,7 +137,5 @@ def cli(data: Path, out: Path, week: bool) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(report.page(TITLE, LEAD, facts, chapters), encoding="utf-8")
     console.print(f"\nReport: {out.resolve()} ({time.monotonic() - began:.0f} s)", highlight=False, soft_wrap=True)
-
-
-if __name__ == "__main__":
-    cli()
+    if any(course.difference > course.allowed for course in courses):
+        raise SystemExit(1)

@@ -40,6 +40,9 @@ TITLES = (
     "The settlement price of ETH: the mean of spot over the last 30 minutes",
     "Who gets what",
     "The accounts before and after, at the same prices",
+    "The week, half a day at a time",
+    "The largest rise within 24 hours",
+    "Through the contract: the scan range that the chain has held",
     "Gas of each step, as the chain charged it",
 )
 STRATEGIES = ("long call", "covered call", "short straddle", "iron condor", "synthetic v. perp", "calendar spread",

@@ -45,9 +45,7 @@ def test_an_hour_without_a_price_is_left_out(project_contracts, deployer):
     close = series.close.copy()
     close[2:4] = np.nan
     seen = []
-    gap = range_on_chain.run(
-        project_contracts, deployer, replace(series, close=close), Terms(), lambda: seen.append(1)
-    )
+    gap = range_on_chain.run(project_contracts, deployer, replace(series, close=close), Terms(), lambda: seen.append(1))
     assert gap.hours.tolist() == [0, 1, 4, 5]
     assert len(seen) == 6
     assert gap.difference <= gap.allowed

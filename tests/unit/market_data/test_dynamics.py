@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_it_begins_where_the_terms_say(twin):
 
 
 def test_a_calm_day_and_a_crash(twin):
-    """Prices and figures by hand: 16% / 3.5 a day to begin with; a tenth in an hour weighs as 49% a day for an hour."""
+    """By hand: 16% / 3.5 a day to begin with; a tenth in an hour weighs as 49% a day for an hour."""
     twin.publish(NOW, SPOT)
     twin.publish(NOW + DAY, SPOT)
     calm = 0.16 / 3.5 * 2.0 ** (-1 / 6)
@@ -117,7 +118,7 @@ def test_a_calm_day_and_a_crash(twin):
     assert twin.range_at(NOW + DAY + 2 * HOUR) == pytest.approx(low + 0.01, abs=1e-6)
 
 
-# --- the model ----------------------------------------------------------------------------------------------------------
+# --- the model -----------------------------------------------------------------------------------------------------
 
 SECONDS = st.one_of(st.integers(1, 120), st.integers(600, 4 * HOUR), st.integers(DAY, 30 * DAY))
 LAGS = st.sampled_from([0, 0, 1, 30, 300])
@@ -189,7 +190,7 @@ def test_no_sequence_of_updates_and_terms_beats_the_ramp(twin, ape_chain, rows, 
                 ape_chain.provider.make_request("anvil_removeBlockTimestampInterval", [])
                 assert twin.range_at(time) == moments[-1][1]
         moments.append((last + 10 * DAY, twin.range_at(last + 10 * DAY)))
-        for (start, low), (end, high) in zip(moments, moments[1:], strict=False):
+        for (start, low), (end, high) in pairwise(moments):
             assert -FALL * (end - start) <= round((high - low) * ONE) <= RISE * (end - start)
 
 
@@ -217,7 +218,7 @@ def test_extremes_do_not_revert(twin, owner, market_data):
             assert 0.12 <= twin.range_at(times[-1]) <= 0.4
 
 
-# --- depth --------------------------------------------------------------------------------------------------------------
+# --- depth ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,9 @@ def says(source: Any, owner: Any, price: int = SPOT, confidence: int = 0, usable
 def send(market_data: Any, publisher: Any, ape_chain: Any) -> Any:
     """Publish at a time; the doubt, or None where the update was taken over, and its confidence."""
 
-    def run(time: int = NOW, spot: int = SPOT, confidence: int = 10**9, **changed: Any) -> tuple[int | None, int | None]:
+    def run(
+        time: int = NOW, spot: int = SPOT, confidence: int = 10**9, **changed: Any
+    ) -> tuple[int | None, int | None]:
         ape_chain.pending_timestamp = max(time, ape_chain.pending_timestamp)
         update = Update(timestamp=time, spot=spot, perp_mark=spot, confidence=confidence, **changed)
         receipt = market_data.publish(update, sender=publisher)
@@ -55,7 +57,7 @@ def state(market_data: Any, time: int) -> tuple[list[int], bool]:
     return list(words), bool(fresh)
 
 
-# --- the second source ----------------------------------------------------------------------------------------------
+# --- the second source ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -73,9 +75,7 @@ def state(market_data: Any, time: int) -> tuple[list[int], bool]:
         (SPOT + 1, 0, 0, 1),
     ],
 )
-def test_confidence_reaches_what_the_second_source_says(
-    market_data, owner, source, send, price, other, own, widened
-):
+def test_confidence_reaches_what_the_second_source_says(market_data, owner, source, send, price, other, own, widened):
     market_data.set_terms(2, Terms(second_source=source, widest=10 * PERCENT), sender=owner)
     says(source, owner, price, other)
     assert send(confidence=own) == (None, widened)
@@ -144,7 +144,7 @@ def test_too_little_gas_does_not_silence_the_second_source(market_data, owner, p
     assert "error" not in call("eth_call", [transaction, "latest", {}, {"time": hex(NOW)}])
 
 
-# --- jumps ----------------------------------------------------------------------------------------------------------
+# --- jumps ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_jump_waits_for_a_second_update(market_data, owner, send):
@@ -187,7 +187,7 @@ def test_the_first_price_is_no_jump_and_zero_stands_for_any(market_data, owner, 
     assert send(NOW + 1, SPOT * 1000) == (None, 10**9)
 
 
-# --- what a doubted update does ---------------------------------------------------------------------------------------
+# --- what a doubted update does ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("doubt", [NO_SECOND_SOURCE, TOO_WIDE, JUMP])
@@ -228,7 +228,7 @@ def test_a_malformed_update_is_refused_even_where_it_would_be_doubted(market_dat
         assert attempt(market_data.publish, update, sender=publisher) == f"market: {reason}"
 
 
-# --- the rule as a whole ------------------------------------------------------------------------------------------------
+# --- the rule as a whole -------------------------------------------------------------------------------------------
 
 
 @st.composite

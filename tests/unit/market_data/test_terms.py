@@ -66,9 +66,7 @@ def test_terms_are_read_back(market_data, owner, stranger):
 def test_the_greatest_terms_fit_their_words(market_data, owner):
     stranger = "0x" + "f" * 40
     # Checksummed by ape: compare as numbers.
-    greatest = Terms(
-        WEEK, WEEK, WEEK, 10 * WHOLE, 365 * DAY, WHOLE, WHOLE, WHOLE, stranger, WHOLE, WHOLE, 2**16 - 1
-    )
+    greatest = Terms(WEEK, WEEK, WEEK, 10 * WHOLE, 365 * DAY, WHOLE, WHOLE, WHOLE, stranger, WHOLE, WHOLE, 2**16 - 1)
     market_data.set_terms(7, greatest, sender=owner)
     read = market_data.terms(7)
     assert int(read.second_source, 16) == int(stranger, 16)
@@ -86,9 +84,7 @@ def test_each_field_has_its_heartbeat(market_data, owner, publisher, ape_chain):
     row = Expiry(NOW + tenor, surface=Surface(ref_seconds=tenor))
     for spot, forward, surface in ((600, 1200, 1800), (1800, 1200, 600), (600, 600, 0), (1200, 600, 1800)):
         with ape_chain.isolate():
-            terms = Terms(
-                heartbeat_seconds=spot, forward_heartbeat_seconds=forward, surface_heartbeat_seconds=surface
-            )
+            terms = Terms(heartbeat_seconds=spot, forward_heartbeat_seconds=forward, surface_heartbeat_seconds=surface)
             market_data.set_terms(2, terms, sender=owner)
             ape_chain.pending_timestamp = NOW
             market_data.publish(Update(expiries=(row,)), sender=publisher)
