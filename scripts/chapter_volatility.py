@@ -243,12 +243,12 @@ def week_on_chain(contracts: Any, sender: Any, advance: Callable[[], None] = lam
 
 
 def weeks_on_chain(
-    replays: Sequence[Replay], contracts: Any, sender: Any, advance: Callable[[], None] = lambda: None
+    replays: Sequence[Replay], weeks: int, contracts: Any, sender: Any, advance: Callable[[], None] = lambda: None
 ) -> list[Course]:
-    """Publish the five worst weeks of each underlying, each begun at the range that it had."""
+    """Publish so many of the worst weeks of each underlying, each begun at the range that it had."""
     courses = []
     for r in replays:
-        for fall in r.weeks:
+        for fall in r.weeks[:weeks]:
             initial = round(float(r.path.scan_range[fall.start]), 6)
             # A price must be known at the start.
             start = fall.start + int(np.argmax(np.isfinite(r.series.close[fall.start : fall.stop])))

@@ -78,9 +78,16 @@ def week_text(worst: Replay) -> str:
     show_default=True,
     help="Where to write the report, one HTML file that needs no other.",
 )
-@click.option("--week", is_flag=True, help="Make the worst week of these prices the one that ships with the model.")
+@click.option(
+    "--weeks",
+    type=click.IntRange(0, 5),
+    default=5,
+    show_default=True,
+    help="How many of the worst weeks of each underlying go through the contract.",
+)
+@click.option("--rewrite-week", is_flag=True, help="Make the worst week of these prices the one that ships.")
 @verbosity_option(default="WARNING")
-def cli(provider: Any, data: Path, out: Path, week: bool) -> None:
+def cli(provider: Any, data: Path, out: Path, weeks: int, rewrite_week: bool) -> None:
     """Replay nine years of hourly prices through the scan range that follows volatility (M-21, M-22).
 
     \b
@@ -108,7 +115,7 @@ def cli(provider: Any, data: Path, out: Path, week: bool) -> None:
         replays = [Replay.of(history.load(data, name), terms) for name in history.FILES]
     except HistoryError as error:
         raise click.ClickException(str(error)) from None
-    if week:
+    if rewrite_week:
         history.WEEK.write_text(week_text(replays[0]), encoding="utf-8")
         console.print(f"wrote {history.WEEK}", soft_wrap=True)
     console.print(f"[bold]{TITLE}[/]\n{LEAD}", highlight=False, width=report.TEXT_WIDTH)
@@ -117,10 +124,10 @@ def cli(provider: Any, data: Path, out: Path, week: bool) -> None:
         compiling = progress.add_task("compiling the contracts", total=None)
         contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
         progress.update(compiling, total=1, completed=1)
-        hours = sum(fall.stop + 1 - fall.start for r in replays for fall in r.weeks)
+        hours = sum(fall.stop + 1 - fall.start for r in replays for fall in r.weeks[:weeks])
         publishing = progress.add_task("the worst weeks through the contract", total=hours)
         sender = ape.accounts.test_accounts[0]
-        courses = weeks_on_chain(replays, contracts, sender, lambda: progress.advance(publishing))
+        courses = weeks_on_chain(replays, weeks, contracts, sender, lambda: progress.advance(publishing))
         searching = progress.add_task("searching all settings", total=len(replay.all_settings(terms)))
         chapters = replay_chapters(replays, house, terms, courses, lambda: progress.advance(searching))
     for chapter in chapters:
