@@ -76,7 +76,7 @@ def with_gas(handler: Any, gas: int, time: int) -> bytes | None:
 
 
 def refusal(target: Any, *arguments: Any, sender: Any, value: int = 0) -> str | None:
-    """The reason why a deployment or a call reverts; None where it passes. The chain stays as it is."""
+    """The reason or error with which a deployment or a call reverts; None where it passes. The chain stays as it is."""
     transaction: dict[str, Any] = {"from": sender.address, "value": value, "gas": 10**8}
     if hasattr(target, "constructor"):
         transaction["data"] = target.constructor.serialize_transaction(*arguments).data
@@ -86,7 +86,8 @@ def refusal(target: Any, *arguments: Any, sender: Any, value: int = 0) -> str | 
     try:
         sender.provider.web3.eth.call(transaction)
     except ContractLogicError as error:
-        return reason(error)
+        data = str(error.data or "")
+        return data if len(data) == 10 else reason(error)
     return None
 
 
