@@ -15,6 +15,7 @@ from snekmate.auth import ownable_2step
 
 from contracts.interfaces import IMarketData
 from contracts.libraries import liquidity
+from contracts.libraries import outside
 from contracts.modules import dynamics as course
 from contracts.modules import funding as perpetuals
 from contracts.modules import oracle_guard
@@ -438,8 +439,6 @@ def _depth_target(underlying: uint256, current: uint256) -> uint256:
     house: address = self.depth_source
     if house == empty(address):
         return liquidity.ONE
-    # Else a caller could choose by the gas that it sends whether the house answers.
-    assert msg.gas > 2 * DEPTH_GAS + DEPTH_GAS // 16, "market: gas"
     interest: uint256 = 0
     cap: uint256 = 0
     answered: bool = False
@@ -458,16 +457,13 @@ def _ask(house: address, payload: Bytes[36]) -> (uint256, bool):
     """
     @return A number, and whether there was one.
     """
-    success: bool = False
-    answer: Bytes[32] = b""
-    success, answer = raw_call(
-        house, payload, max_outsize=32, gas=DEPTH_GAS, is_static_call=True, revert_on_failure=False
-    )
-    if not success or len(answer) < 32:
+    answer: Bytes[160] = b""
+    answered: bool = False
+    answer, answered = outside.ask(house, payload, 1, DEPTH_GAS)
+    if not answered:
         return 0, False
-    number: uint256 = convert(convert(answer, bytes32), uint256)
-    # Neither is negative, and neither comes near to this.
-    return number, number < 2**128
+    # Neither is negative, and neither comes near to the limit.
+    return outside.word(answer, 0), outside.word(answer, 0) < 2**128
 
 
 @internal

@@ -111,7 +111,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "initial_factor": ("1", "2"),
 }
 # Least depth for each half-spread: beyond it, the cost of the largest book would not be a number any more.
-LEAST_DEPTH = {"h_delta": ("depth_delta", 1e7), "h_vega": ("depth_vega", 1e3)}
+LEAST_DEPTH = {"h_delta": ("depth_delta", 4e7), "h_vega": ("depth_vega", 4e3)}
 MAX_GROUPS = 8
 # Greatest covered rise g x: beyond, a scenario could err by more than the bound of M-16.
 MAX_COVERED_RISE = 4.0

@@ -26,9 +26,6 @@ exports: (
     ownable_2step.accept_ownership,
 )
 
-interface IPublished:
-    def publish(update: IMarketData.Update): nonpayable
-
 market_data: public(immutable(address))
 source_of: public(HashMap[uint256, address])
 
@@ -58,7 +55,7 @@ def set_source(underlying: uint256, source: address):
 
 
 @external
-def publish(underlying: uint256):
+def publish(underlying: uint256) -> bool:
     """
     @custom:see IOracleFeed
     """
@@ -68,17 +65,13 @@ def publish(underlying: uint256):
     confidence: uint256 = 0
     timestamp: uint256 = 0
     price, confidence, timestamp = self._require_usable(source)
-    head: DynArray[uint256, 33] = []
-    fresh: bool = False
-    head, fresh = staticcall IMarketData(market_data).read(underlying, [])
-    extcall IPublished(market_data).publish(
+    return extcall IMarketData(market_data).publish(
         IMarketData.Update(
             underlying=underlying,
             timestamp=timestamp,
             spot=price,
             perp_mark=price,
             confidence=confidence,
-            scan_range=(head[0] >> 32) & (2**40 - 1),
             expiries=[],
         )
     )

@@ -8,10 +8,13 @@
 @custom:security Incidents: composite feeds that lost a leg, single venues, signers who err once (INV-13).
 """
 
+from contracts.libraries import outside
+
 # 1e-12.
 ONE: constant(uint256) = 10**12
-# For the second source, whatever it does.
-SOURCE_GAS: constant(uint256) = 200_000
+# For the second source, whatever it does; ISpotSource asks for 85,000.
+SOURCE_GAS: constant(uint256) = 100_000
+SPOT: constant(Bytes[4]) = method_id("spot()")
 
 NO_DOUBT: constant(uint256) = 0
 NO_SECOND_SOURCE: constant(uint256) = 1
@@ -32,22 +35,13 @@ def _confidence(source: address, spot: uint256, confidence: uint256) -> (uint256
     @param confidence Half-width, 1e-12.
     @return The half-width, rounded up; and whether the source has said anything.
     """
-    # Else a caller could choose by the gas that it sends whether the source answers.
-    assert msg.gas > SOURCE_GAS + SOURCE_GAS // 32, "market: gas"
-    success: bool = False
-    answer: Bytes[128] = b""
-    success, answer = raw_call(
-        source,
-        method_id("spot()"),
-        max_outsize=128,
-        gas=SOURCE_GAS,
-        is_static_call=True,
-        revert_on_failure=False,
-    )
-    if not success or len(answer) < 128 or convert(slice(answer, 96, 32), uint256) != 1:
+    answer: Bytes[160] = b""
+    answered: bool = False
+    answer, answered = outside.ask(source, SPOT, 4, SOURCE_GAS)
+    if not answered or outside.word(answer, 3) != 1:
         return confidence, False
-    other: uint256 = convert(slice(answer, 0, 32), uint256)
-    other_confidence: uint256 = convert(slice(answer, 32, 32), uint256)
+    other: uint256 = outside.word(answer, 0)
+    other_confidence: uint256 = outside.word(answer, 1)
     if other == 0 or other >= 2**72 or other_confidence >= ONE:
         return confidence, False
     distance: uint256 = max(spot, other) - min(spot, other)

@@ -118,13 +118,13 @@ def test_batch_agrees_with_one_account_at_a_time(seed):
 def test_bad_methodologies_are_refused(change, message):
     names = methodology.PARAMETERS
     raw = {"name": "x", "groups": [], "parameters": dict.fromkeys(names, "1"), "scenarios": [["0", "0", "0", "1"]]}
-    raw["parameters"] |= {"tilt": "0.2", "depth_delta": "1e7", "depth_vega": "1000"}
+    raw["parameters"] |= {"tilt": "0.2", "depth_delta": "4e7", "depth_vega": "4000"}
     methodology.parse(raw)
     with pytest.raises(methodology.MethodologyError, match=message):
         methodology.parse(raw | change)
 
 
-@pytest.mark.parametrize(("spread", "depth", "least"), [("h_delta", "depth_delta", 1e7), ("h_vega", "depth_vega", 1e3)])
+@pytest.mark.parametrize(("spread", "depth", "least"), [("h_delta", "depth_delta", 4e7), ("h_vega", "depth_vega", 4e3)])
 def test_a_half_spread_wants_its_depth(spread, depth, least):
     raw = yaml.safe_load((methodology.FOLDER / "house.yaml").read_text(encoding="utf-8"))
     raw["parameters"] |= {spread: "0.5", depth: least / 2}

@@ -89,7 +89,7 @@ def test_luna_2022_a_price_out_of_bounds_is_not_taken(world: World, price: int) 
     world.wait(1)
     fair = 2000 * 10**9
     for spot, mark in ((price, fair), (fair, price)):
-        update = (ETH, world.now, spot, mark, 10**9, 16 * 10**10, [])
+        update = (ETH, world.now, spot, mark, 10**9, [])
         assert world.tries(world.protocol.market_data.publish, update, sender=world.owner) == "market: price"
     assert world.figures(account) == before
 
@@ -108,7 +108,7 @@ def test_luna_2022_a_price_does_not_go_back_in_time(world: World) -> None:
     """INV-13: not to an older one, nor ahead of the block."""
     market = moved(world.markets[ETH], 2.0)
     for shift in (-1, 0, 10):
-        update = (ETH, world.now + shift, int(market.spot * 1e9), int(market.spot * 1e9), 0, 16 * 10**10, [])
+        update = (ETH, world.now + shift, int(market.spot * 1e9), int(market.spot * 1e9), 0, [])
         answer = world.tries(world.protocol.market_data.publish, update, sender=world.owner)
         assert answer == ("market: timestamp ahead" if shift > 0 else "market: timestamp not newer")
 

@@ -35,8 +35,9 @@ class Stage:
 
     def head(self) -> tuple[int, int, int, int]:
         """Spot, perp mark, confidence and time of what is published."""
-        words, _ = self.world.protocol.market_data.read(ETH, [])
-        return words[0] >> 184, (words[0] >> 112) % 2**72, (words[0] >> 72) % 2**40, words[0] % 2**32
+        data = self.world.protocol.market_data
+        words, _ = data.read(ETH, [])
+        return words[0] >> 184, (words[0] >> 112) % 2**72, (words[0] >> 72) % 2**40, data.last_timestamp(ETH)
 
 
 @pytest.fixture(scope="module")

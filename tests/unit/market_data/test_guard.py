@@ -136,10 +136,10 @@ def test_too_little_gas_does_not_silence_the_second_source(market_data, owner, p
     market_data.set_terms(2, Terms(second_source=source), sender=owner)
     source.set_manner(BURNS, sender=owner)
     data = "0x" + bytes(market_data.publish.encode_input(Update())).hex()
-    transaction = {"from": publisher.address, "to": market_data.address, "data": data, "gas": hex(230_000)}
+    transaction = {"from": publisher.address, "to": market_data.address, "data": data, "gas": hex(130_000)}
     call = ape_chain.provider.web3.provider.make_request
     answer = call("eth_call", [transaction, "latest", {}, {"time": hex(NOW)}])
-    assert "market: gas" in answer["error"]["message"]
+    assert "source: gas" in answer["error"]["message"]
     transaction["gas"] = hex(2_000_000)
     assert "error" not in call("eth_call", [transaction, "latest", {}, {"time": hex(NOW)}])
 

@@ -99,7 +99,7 @@ def test_parameters_beyond_their_bounds(build, name):
 
 
 @pytest.mark.parametrize(
-    ("spread", "depth", "least"), [("h_delta", "depth_delta", 10**7), ("h_vega", "depth_vega", 1000)]
+    ("spread", "depth", "least"), [("h_delta", "depth_delta", 4 * 10**7), ("h_vega", "depth_vega", 4000)]
 )
 def test_a_half_spread_wants_its_depth(build, spread, depth, least):
     """Else the cost of the largest book would overflow."""
