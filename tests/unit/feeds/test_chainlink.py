@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scripts import chain
 from tests.unit.feeds.outside import (
     DAY,
+    LINGERS,
     MANNERS,
     MAX_PRICE,
     NANO,
@@ -207,6 +208,17 @@ def test_nobody_chooses_an_answer_by_the_gas_he_sends(stage: Stage) -> None:
     full = with_gas(stage.source.spot, 10**6, NOW)
     answers = {with_gas(stage.source.spot, gas, NOW) for gas in range(2_000, 100_000, 250)}
     assert answers == {None, full}
+    assert with_gas(stage.source.spot, FEED_GAS, NOW) is None
+
+
+def test_nobody_takes_longer_than_his_share(stage: Stage) -> None:
+    """A good answer after 100,000 gas is none, however much the caller has."""
+    aggregator = stage.rude()
+    source = deployed(stage.contracts, stage.owner, but(TERMS, grace=0), aggregator)
+    aggregator.set_answer(words(*GOOD), sender=stage.owner)
+    assert chain.call_at(source.spot, NOW)[3]
+    aggregator.set_manner(LINGERS, sender=stage.owner)
+    assert tuple(chain.call_at(source.spot, NOW)) == NOTHING
 
 
 @pytest.mark.parametrize("decimals", range(19))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.collaterals.kinds import PERCENT, STETH_PER_TOKEN
-from tests.unit.feeds.outside import MANNERS, MAX_PRICE, NANO, refusal, rude, words
+from tests.unit.feeds.outside import MANNERS, MAX_PRICE, NANO, ChainlinkTerms, refusal, rude, with_gas, words
 from tests.unit.protocol_fixtures import DAY, EMPTY, ETH, WAD, World, perp
 from tests.wide import integers
 
@@ -224,6 +224,10 @@ class Corner:
     feed: Any
     ape_chain: Any
 
+    @property
+    def now(self) -> int:
+        return int(self.ape_chain.blocks.head.timestamp)
+
     def says(self, market: tuple[int, ...], rate: tuple[int, ...]) -> tuple[int, bool]:
         self.source.set_answer(words(*market), sender=self.owner)
         self.rate.set_answer(words(*rate), sender=self.owner)
@@ -249,13 +253,20 @@ def test_who_does_not_answer_as_he_should(corner: Corner, who: str, manner: str)
     assert corner.says(GOOD_SPOT, (RATE,)) == (noted, True)
     MANNERS[manner]({"source": corner.source, "rate": corner.rate}[who], corner.owner)
     assert corner.feed.peg() == (noted, False)
-    transaction = {
-        "to": corner.feed.address,
-        "data": corner.feed.peg.encode_input().hex(),
-        "gas": hex(PEG_GAS + 21_064),
-    }
-    answer = corner.ape_chain.provider.web3.provider.make_request("eth_call", [transaction, "latest"])
-    assert bytes.fromhex(answer["result"][2:]) == words(noted, 0)
+    assert with_gas(corner.feed.peg, PEG_GAS, corner.now) == words(noted, 0)
+
+
+def test_on_a_rollup_it_fits_into_what_collaterals_gives(corner: Corner) -> None:
+    """Everything from cold storage: a source that asks for the sequencer too, and a rate."""
+    contracts, owner = corner.contracts, corner.owner
+    aggregator, sequencer = (owner.deploy(contracts.Aggregator, decimals, "") for decimals in (18, 0))
+    aggregator.push(RATE, sender=owner)
+    sequencer.set_round(1, 0, 1, 1, 1, sender=owner)
+    terms = ChainlinkTerms(decimals=18, least=0, greatest=2 * NANO)
+    source = owner.deploy(contracts.ChainlinkSource, *terms.arguments(aggregator, sequencer))
+    token = owner.deploy(contracts.WrappedStaked, owner.deploy(contracts.RebasingToken, RATE))
+    feed = owner.deploy(contracts.PegFeed, source, token, STETH_PER_TOKEN, 18, 18, PERCENT)
+    assert with_gas(feed.peg, PEG_GAS, corner.now) == words(WAD, 1)
 
 
 @pytest.mark.parametrize("usable", [0, 2, 2**256 - 1])
@@ -283,7 +294,7 @@ def test_nobody_chooses_an_answer_by_the_gas_he_sends(corner: Corner) -> None:
 def test_whatever_is_said(corner: Corner, market: int, usable: int, rate: int, seconds: int) -> None:
     """What Collaterals can use, fresh exactly if both legs are there, and as computed."""
     with corner.ape_chain.isolate():
-        corner.ape_chain.mine(timestamp=int(corner.ape_chain.blocks.head.timestamp) + seconds)
+        corner.ape_chain.mine(timestamp=corner.now + seconds)
         peg, fresh = corner.says((market, 0, 0, usable), (rate,))
     noted = 11 * WAD // 10 * WAD // RATE
     has_market, has_rate = usable == 1 and 0 < market <= MAX_PRICE, 0 < rate <= MAX_RATE

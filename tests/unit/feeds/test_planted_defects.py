@@ -14,8 +14,10 @@ from tests.differential import planting
 from tests.differential.planting import Defect
 from tests.unit.feeds.outside import (
     BURNS,
+    LINGERS,
     NANO,
     NOW,
+    REVERTS,
     ChainlinkTerms,
     PythPrice,
     PythTerms,
@@ -31,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 CHAINLINK, PYTH, PEG = "ChainlinkSource", "PythSource", "PegFeed"
 OUTSIDE = "libraries/outside.vy"
-SPOT_GAS = 85_000
+SPOT_GAS, FEED_GAS = 85_000, 36_000
 
 
 def planted(name: str, contract: str, text: str, defect: str, source: str | None = None) -> Defect:
@@ -44,7 +46,12 @@ DEFECTS = [
     planted("round of the future", CHAINLINK, "updated_at > block.timestamp or ", ""),
     planted("heartbeat, a second less", CHAINLINK, "- updated_at > heartbeat", "- updated_at >= heartbeat"),
     planted("any age", CHAINLINK, "or block.timestamp - updated_at > heartbeat_seconds", ""),
-    planted("age of the start", CHAINLINK, "        return 0, 0\n    return price, updated_at", "        return 0, 0\n    return price, started_at"),
+    planted(
+        "age of the start",
+        CHAINLINK,
+        "        return 0, 0\n    return price, updated_at",
+        "        return 0, 0\n    return price, started_at",
+    ),
     planted("answer at its floor", CHAINLINK, "price <= least", "price < least"),
     planted("answer at its ceiling", CHAINLINK, "price >= greatest", "price > greatest"),
     planted("overflow", CHAINLINK, "answer <= 0 or answer > MAX_ANSWER", "answer <= 0"),
@@ -59,7 +66,13 @@ DEFECTS = [
     planted("ids of any length", CHAINLINK, "round_id >> 80 != 0 or answered_in >> 80 != 0", "round_id >> 80 != 0"),
     planted("short answers", CHAINLINK, "success and len(answer) >= 32 * words", "success", OUTSIDE),
     planted("answers with a revert", CHAINLINK, "success and len", "len", OUTSIDE),
-    planted("gas not asked for", CHAINLINK, 'assert msg.gas > gas_limit + gas_limit // 63 + OVERHEAD, "source: gas"', "pass", OUTSIDE),
+    planted(
+        "gas not asked for",
+        CHAINLINK,
+        'assert msg.gas > gas_limit + gas_limit // 63 + OVERHEAD, "source: gas"',
+        "pass",
+        OUTSIDE,
+    ),
     planted("gas without a limit", CHAINLINK, "gas=gas_limit, ", "", OUTSIDE),
     planted("price rounded up", PYTH, "price = units // divisor", "price = (units + divisor - 1) // divisor"),
     planted("doubt rounded down", PYTH, "* ONE + kept - 1)", "* ONE)"),
@@ -77,14 +90,18 @@ DEFECTS = [
     planted("exponents too low", PYTH, " or exponent < MIN_SHIFT - 9", ""),
     planted("one exponent less", PYTH, "exponent > MAX_SHIFT - 9", "exponent >= MAX_SHIFT - 9"),
     planted("rate without a bound", PEG, "min(asked, min(rate + growth, MAX_RATE))", "asked"),
-    planted("growth for ever", PEG, "min(block.timestamp - (noted & BITS_64), DAY)", "(block.timestamp - (noted & BITS_64))"),
+    planted(
+        "growth for ever", PEG, "min(block.timestamp - (noted & BITS_64), DAY)", "(block.timestamp - (noted & BITS_64))"
+    ),
     planted("rate not divided by", PEG, "* WAD // rate, MAX_PEG", ", MAX_PEG"),
-    planted("peg above the greatest", PEG, "min(market * 10**9 * WAD // rate, MAX_PEG)", "market * 10**9 * WAD // rate"),
+    planted(
+        "peg above the greatest", PEG, "min(market * 10**9 * WAD // rate, MAX_PEG)", "market * 10**9 * WAD // rate"
+    ),
     planted("market that is not usable", PEG, " or outside.word(answer, 3) != 1", ""),
     planted("lost market is fresh", PEG, "BITS_64, False", "BITS_64, True"),
     planted("lost rate is fresh", PEG, "self._quotient(market, rate), answered", "self._quotient(market, rate), True"),
     planted("rate that overflows", PEG, "    if rate > MAX_RATE:\n        return 0\n", ""),
-]  # fmt: skip
+]
 
 
 @dataclass(frozen=True)
@@ -126,11 +143,13 @@ class Bench:
                 said, expected = tuple(chain.call_at(source.spot, NOW)), terms.spot(last, status, NOW)
                 if said != expected:
                     yield f"{last} and {status}: {said} instead of {expected}"
+            sequencer.set_answer(words(*up), sender=self.owner)
             yield from self.manners(aggregator, words(*good), source)
+            yield from self.beginning(aggregator, sequencer, source, terms)
 
     def manners(self, asked: Any, answer: bytes, source: Any) -> Iterator[str]:
-        """Short answers, reverts with a good one, and every amount of gas."""
-        for change in (does(0, answer[:-1]), does(1, answer)):
+        """Short answers, reverts with a good one, one that took too long, and every amount of gas."""
+        for change in (does(0, answer[:-1]), does(REVERTS, answer), does(LINGERS, answer)):
             change(asked, self.owner)
             if chain.call_at(source.spot, NOW)[3]:
                 yield "usable without an answer"
@@ -138,10 +157,21 @@ class Bench:
         if with_gas(source.spot, SPOT_GAS, NOW) is None:
             yield "reverts where the gas is burnt"
         does(0, answer)(asked, self.owner)
-        full = with_gas(source.spot, 10**6, NOW)
-        for gas in range(2_000, SPOT_GAS, 500):
-            if with_gas(source.spot, gas, NOW) not in (None, full):
-                yield f"another answer with {gas} gas"
+        if not chain.call_at(source.spot, NOW)[3]:
+            yield "not usable with an answer"
+        # Six cold words of the first feed, and the share of the second.
+        for gas in range(2_000, 6 * 2_100 + FEED_GAS, 500):
+            if with_gas(source.spot, gas, NOW) is not None:
+                yield f"an answer with {gas} gas, which is less than a feed may use"
+
+    def beginning(self, aggregator: Any, sequencer: Any, source: Any, terms: ChainlinkTerms) -> Iterator[str]:
+        """A round without a time, on a chain that is no older than the heartbeat."""
+        now = terms.heartbeat
+        sequencer.set_answer(words(*terms.up(now)._replace(started_at=1)), sender=self.owner)
+        last = terms.good(now)._replace(updated_at=0)
+        aggregator.set_answer(words(*last), sender=self.owner)
+        if chain.call_at(source.spot, now)[3]:
+            yield "usable without a time"
 
     def pyth(self, bytecode: dict[str, str]) -> Iterator[str]:
         terms = PythTerms()
@@ -157,20 +187,25 @@ class Bench:
         prices += [PythPrice(9 * 10**18, 0, expo, NOW) for expo in (-27, -28, -90, -9, 0)]
         prices += [PythPrice(10**8, 0, 0, NOW), PythPrice(10**8 + 1, 0, 0, NOW), PythPrice(2**63, 0, -20, NOW)]
         prices += [PythPrice(10**10 + 7, 3, -11, NOW), PythPrice(10**18 + 1, 2**64, -20, NOW)]
+        prices += [PythPrice(3 * 10**11, 7, -8, NOW), PythPrice(10**12, 10**10 + 1, -9, NOW)]
         for price in [good, *prices]:
             pyth.set_answer(words(*price), sender=self.owner)
             said, expected = tuple(chain.call_at(source.spot, NOW)), terms.spot(price, NOW)
             if said != expected:
                 yield f"{price}: {said} instead of {expected}"
+        # On a chain that is no older than the age.
+        pyth.set_answer(words(*good._replace(publish_time=0)), sender=self.owner)
+        if chain.call_at(source.spot, terms.max_age)[3]:
+            yield "usable without a time"
 
     def peg(self, bytecode: dict[str, str]) -> Iterator[str]:
         spot = (12 * NANO // 10, 0, 0, 1)
-        source, rate = (rude(self.contracts, self.owner, words(*answer)) for answer in (spot, (12 * WAD // 10,)))
-        arguments = (source, rate, bytes(4), 18, 18, WAD // 100)
+        source, rate = (rude(self.contracts, self.owner, words(*answer)) for answer in (spot, (12 * 10**5,)))
+        arguments = (source, rate, bytes(4), 6, 18, WAD // 100)
         feed = planting.deploy(self.contracts, self.owner, PEG, bytecode, *arguments)
         begun = int(self.ape_chain.blocks.head.timestamp)
         expected = {
-            # Seconds, market, whether it is usable, rate: the peg at 1e-18, and whether it is fresh.
+            # Seconds, market, whether it is usable, rate at 1e-18: the peg at 1e-18, and whether it is fresh.
             (0, NANO, 1, WAD): (WAD, True),
             (0, 9 * NANO // 10, 1, 12 * WAD // 10): (75 * WAD // 100, True),
             (0, 12 * NANO // 10, 1, 24 * WAD // 10): (WAD, True),
@@ -179,11 +214,11 @@ class Bench:
             (0, 9 * NANO, 1, WAD): (2 * WAD, True),
             (0, 9 * NANO, 0, WAD): (WAD, False),
             (0, 9 * NANO // 10, 1, 0): (75 * WAD // 100, False),
-            (0, 9 * NANO // 10, 1, 2**256 - 1): (75 * WAD // 100, False),
+            (0, 9 * NANO // 10, 1, 2**268 - 1): (75 * WAD // 100, False),
         }
         for (seconds, market, usable, said), answer in expected.items():
             source.set_answer(words(market, 0, 0, usable), sender=self.owner)
-            rate.set_answer(words(said), sender=self.owner)
+            rate.set_answer(words(said // 10**12), sender=self.owner)
             got = tuple(chain.call_at(feed.peg, begun + seconds))
             if got != answer:
                 yield f"{market, usable, said} after {seconds}: {got} instead of {answer}"
