@@ -14,6 +14,7 @@ from contracts.interfaces import IClearingHouse
 from contracts.interfaces import ICollaterals
 from contracts.interfaces import IMarginEngine
 from contracts.interfaces import IMarketData
+from contracts.libraries import outside
 
 implements: ICollaterals
 
@@ -485,10 +486,12 @@ def _asked_rate(rate_facts: uint256, facts: uint256) -> uint256:
     payload: Bytes[36] = concat(
         convert(convert((rate_facts >> 8) & (2**32 - 1), uint32), bytes4), convert(10 ** (facts & 255), bytes32)
     )
-    answer: Bytes[64] = self._ask(convert(rate_facts >> 40, address), payload)
-    if len(answer) < 32:
+    answer: Bytes[160] = b""
+    answered: bool = False
+    answer, answered = outside.ask(convert(rate_facts >> 40, address), payload, 1, SOURCE_GAS)
+    if not answered:
         return 0
-    rate: uint256 = convert(slice(answer, 0, 32), uint256)
+    rate: uint256 = outside.word(answer, 0)
     # First, so that it can be scaled.
     if rate > MAX_RATE:
         return 0
@@ -505,28 +508,13 @@ def _peg(collateral: uint256) -> (uint256, bool):
     source: address = self.terms[collateral].sources.peg_source
     if source == empty(address):
         return WAD, True
-    answer: Bytes[64] = self._ask(source, PEG)
-    if len(answer) < 64:
+    answer: Bytes[160] = b""
+    answered: bool = False
+    answer, answered = outside.ask(source, PEG, 2, SOURCE_GAS)
+    if not answered:
         return WAD, False
-    peg: uint256 = convert(slice(answer, 0, 32), uint256)
+    peg: uint256 = outside.word(answer, 0)
     if peg == 0 or peg > MAX_PEG:
         return WAD, False
-    return min(peg, WAD), convert(slice(answer, 32, 32), uint256) == 1
+    return min(peg, WAD), outside.word(answer, 1) == 1
 
-
-@internal
-@view
-def _ask(source: address, payload: Bytes[36]) -> Bytes[64]:
-    """
-    @return The first two words of an answer; nothing where there is none.
-    """
-    # Else a caller could choose by the gas that it sends whether a source answers.
-    assert msg.gas > SOURCE_GAS + SOURCE_GAS // 32, "collaterals: gas"
-    success: bool = False
-    answer: Bytes[64] = b""
-    success, answer = raw_call(
-        source, payload, max_outsize=64, gas=SOURCE_GAS, is_static_call=True, revert_on_failure=False
-    )
-    if not success:
-        return b""
-    return answer
