@@ -22,14 +22,9 @@ if str(ROOT) not in sys.path:  # as a plain script, only scripts/ is on the path
 
 import pandas as pd  # noqa: E402
 
-from python_model.calibration import (  # noqa: E402
-    CalibrationError,
-    Chain,
-    SliceFit,
-    fit_surface,
-    read_chain,
-    render_snapshot,
-)
+from python_model.calibration import SliceFit, fit_surface  # noqa: E402
+from python_model.option_chain import CalibrationError, Chain, read_chain  # noqa: E402
+from python_model.snapshots import render_snapshot  # noqa: E402
 
 
 def snapshot_name(chain: Chain) -> str:

@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from python_model import calibration as cal
+from python_model import option_chain, snapshots, surface
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKETS = sorted((ROOT / "python_model" / "markets").glob("*.yaml"))
@@ -20,10 +21,10 @@ CHAINS = ROOT.parent / "shared" / "data" / "markets"
 needs_chains = pytest.mark.skipif(not CHAINS.is_dir(), reason=f"recorded option chains absent ({CHAINS})")
 
 # Axel Vogt's example, Gatheral and Jacquier (2014), section 3.2: w > 0 everywhere, yet the density turns negative.
-VOGT = cal.Svi(a=-0.0410, b=0.1331, rho=0.3060, m=0.3586, sigma=0.4153)
+VOGT = surface.Svi(a=-0.0410, b=0.1331, rho=0.3060, m=0.3586, sigma=0.4153)
 
-NEAR = cal.Svi(a=0.004, b=0.05, rho=-0.3, m=0.01, sigma=0.12)
-FAR = cal.Svi(a=0.012, b=0.09, rho=-0.35, m=0.02, sigma=0.25)
+NEAR = surface.Svi(a=0.004, b=0.05, rho=-0.3, m=0.01, sigma=0.12)
+FAR = surface.Svi(a=0.012, b=0.09, rho=-0.35, m=0.02, sigma=0.25)
 
 VOL_TOLERANCE = 1e-4
 """0.01 vol points: the precision with which the exchange publishes vols."""
@@ -31,18 +32,18 @@ REFIT_TOLERANCE = 5e-4
 """0.05 vol points between two machines' optima of one chain: below the bid-ask spread of every expiry."""
 
 
-def synthetic(svi: cal.Svi, days: int, strikes: int = 31, width: float = 0.5) -> cal.SliceQuotes:
+def synthetic(svi: surface.Svi, days: int, strikes: int = 31, width: float = 0.5) -> option_chain.SliceQuotes:
     """Quotes that lie exactly on `svi`."""
     forward = 2000.0
     k = np.linspace(-width, width, strikes)
     tau_seconds = days * 86_400
     price = np.full(strikes, 0.01)
-    return cal.SliceQuotes(
+    return option_chain.SliceQuotes(
         expiry=1_770_000_000 + tau_seconds,
         tau_seconds=tau_seconds,
         forward=forward,
         strikes=forward * np.exp(k),
-        vols=np.sqrt(cal.total_variance(svi, k) * cal.YEAR_SECONDS / tau_seconds),
+        vols=np.sqrt(surface.total_variance(svi, k) * option_chain.YEAR_SECONDS / tau_seconds),
         bids=price,
         asks=price + 0.0005,
     )
@@ -57,34 +58,10 @@ def document(path: Path) -> dict[str, object]:
 # --- formulas
 
 
-def test_durrleman_g_agrees_with_finite_differences():
-    k = np.linspace(-1.0, 1.0, 41)
-    h = 1e-4
-    w, up, down = (cal.total_variance(VOGT, k + shift) for shift in (0.0, h, -h))
-    first, second = (up - down) / (2 * h), (up - 2 * w + down) / h**2
-    expected = (1 - k * first / (2 * w)) ** 2 - first**2 / 4 * (1 / w + 0.25) + second / 2
-    np.testing.assert_allclose(cal.durrleman_g(VOGT, k), expected, atol=1e-6)
-
-
-def test_negative_g_is_a_negative_density():
-    """g and the butterfly price of the same slice change sign together."""
-    k = np.linspace(-1.5, 1.5, 3001)
-    strikes = np.exp(k)
-    vols = np.sqrt(cal.total_variance(VOGT, k))
-    one = np.array(1.0)
-    call = cal.black76_coin(one, strikes, vols, one, np.ones(k.size, dtype=bool))
-    slope = np.diff(call) / np.diff(strikes)
-    curvature = np.diff(slope)
-    g = cal.durrleman_g(VOGT, k)[1:-1]
-    clear = np.abs(g) > 1e-3
-    assert (g < 0).any()
-    assert np.array_equal(np.sign(curvature[clear]), np.sign(g[clear]))
-
-
 def test_parity_in_coin_gives_discount_and_forward():
     strikes = np.linspace(1000.0, 3000.0, 21)
     put = np.full(21, 0.05)
-    discount, forward = cal.parity_discount(strikes, put + 0.97 * (1 - strikes / 2050.0), put)
+    discount, forward = option_chain.parity_discount(strikes, put + 0.97 * (1 - strikes / 2050.0), put)
     assert discount == pytest.approx(0.97, abs=1e-12)
     assert forward == pytest.approx(2050.0, abs=1e-8)
 
@@ -101,43 +78,6 @@ def test_weights_fall_with_spread_and_are_capped():
     missing = cal.quote_weights(replace(quotes, asks=asks))[middle]
     asks[middle] = 0.5
     assert cal.quote_weights(replace(quotes, asks=asks))[middle] == missing > 0.0
-
-
-# --- arbitrage
-
-
-def test_refuses_vogts_butterfly():
-    assert cal.minimum_variance(VOGT) > 0.0
-    assert cal.wing_slope(VOGT) < 2.0
-    assert any("butterfly" in reason for reason in cal.slice_problems(VOGT))
-
-
-@pytest.mark.parametrize(
-    ("svi", "word"),
-    [
-        (cal.Svi(0.01, 1.5, 0.5, 0.0, 1.0), "Lee"),
-        (cal.Svi(-0.1, 0.1, 0.0, 0.0, 0.1), "falls to"),
-        (cal.Svi(0.01, -0.1, 0.0, 0.0, 0.1), "outside"),
-        (cal.Svi(0.01, 0.1, 1.0, 0.0, 0.1), "outside"),
-        (cal.Svi(float("nan"), 0.1, 0.0, 0.0, 0.1), "finite"),
-    ],
-)
-def test_refuses_inadmissible_slice(svi, word):
-    assert any(word in reason for reason in cal.slice_problems(svi))
-
-
-def test_accepts_clean_surface_and_refuses_it_reversed():
-    k = cal.moneyness_grid()
-    assert cal.surface_problems([NEAR, FAR]) == []
-    assert cal.calendar_violation(NEAR, FAR, k) == 0.0
-    assert cal.calendar_violation(FAR, NEAR, k) > 0.0
-    assert any("calendar" in reason for reason in cal.surface_problems([FAR, NEAR]))
-
-
-def test_refuses_crossing_that_happens_only_in_a_tail():
-    far = replace(FAR, a=5.0, b=NEAR.b * 0.9)
-    assert cal.calendar_violation(NEAR, far, cal.moneyness_grid()) == 0.0
-    assert any("tail" in reason for reason in cal.surface_problems([NEAR, far]))
 
 
 # --- fitting
@@ -167,21 +107,21 @@ def test_fit_of_arbitrageable_quotes_is_free_of_arbitrage():
     """Vogt's own vols, wide enough to show the defect: the fit gives up closeness, not admissibility."""
     quotes = synthetic(VOGT, 365, strikes=61, width=1.5)
     fit = cal.fit_slice(quotes)
-    assert cal.slice_problems(fit.svi) == []
+    assert surface.slice_problems(fit.svi) == []
     assert 0.0 < fit.rmse < 2.0
 
 
 def test_fit_of_crossing_quotes_does_not_cross():
     quotes = [synthetic(FAR, 30), synthetic(replace(FAR, a=0.011), 33, width=0.4)]
     fits = cal.fit_surface(quotes)
-    assert cal.surface_problems([fit.svi for fit in fits]) == []
+    assert surface.surface_problems([fit.svi for fit in fits]) == []
     assert fits[1].rmse > 0.0
 
 
 def test_refuses_too_few_strikes_and_disorder():
-    with pytest.raises(cal.CalibrationError, match="5 strikes, 6 needed"):
+    with pytest.raises(option_chain.CalibrationError, match="5 strikes, 6 needed"):
         cal.fit_slice(synthetic(NEAR, 30, strikes=5))
-    with pytest.raises(cal.CalibrationError, match="ascending"):
+    with pytest.raises(option_chain.CalibrationError, match="ascending"):
         cal.fit_surface([synthetic(FAR, 90), synthetic(NEAR, 30)])
 
 
@@ -195,13 +135,13 @@ def test_three_snapshots_are_shipped():
 @pytest.mark.parametrize("path", MARKETS, ids=lambda path: path.stem)
 def test_shipped_snapshot_is_fit_to_use(path):
     snapshot = document(path)
-    assert cal.snapshot_problems(snapshot) == []
+    assert snapshots.snapshot_problems(snapshot) == []
     market = snapshot["market"]
     assert isinstance(market, dict)
     assert list(market) == ["ETH", "BTC"]
     for own in market.values():
         assert len(own["expiries"]) == 12
-        assert own["confidence"] >= cal.CONFIDENCE_FLOOR
+        assert own["confidence"] >= option_chain.CONFIDENCE_FLOOR
 
 
 def test_snapshot_check_notices_each_defect():
@@ -210,7 +150,7 @@ def test_snapshot_check_notices_each_defect():
         market = snapshot["market"]
         assert isinstance(market, dict)
         change(market["ETH"])
-        return " ".join(cal.snapshot_problems(snapshot))
+        return " ".join(snapshots.snapshot_problems(snapshot))
 
     assert "more than 9 decimals" in broken(lambda own: own.update(spot=2000.00000000011))
     assert "not positive" in broken(lambda own: own.update(spot=0.0))
@@ -231,14 +171,14 @@ def test_snapshot_check_notices_each_defect():
 @pytest.mark.parametrize("path", sorted(CHAINS.glob("deribit_*.csv.gz")), ids=lambda path: path.name[8:16])
 def test_recorded_marks_follow_the_stated_convention(path):
     """Undiscounted Black-76 over the forward, a year of 365 days, and a discount factor of one in coin."""
-    chain = cal.read_chain(path)
+    chain = option_chain.read_chain(path)
     assert chain.mark_error_median < 1e-4
-    records = cal.load_records(path)
+    records = option_chain.load_records(path)
     for expiry in records["expiry"].unique():
         for coin in ("BTC", "ETH"):
             own = records[(records["expiry"] == expiry) & (records["currency"] == coin)]
             prices = own.pivot_table(index="strike", columns="option_type", values="mark_price").dropna()
-            discount, _ = cal.parity_discount(
+            discount, _ = option_chain.parity_discount(
                 prices.index.to_numpy(float), prices["call"].to_numpy(float), prices["put"].to_numpy(float)
             )
             assert discount == pytest.approx(1.0, abs=5e-3), (coin, expiry)
@@ -249,17 +189,17 @@ def test_recorded_marks_follow_the_stated_convention(path):
 def test_refit_of_a_recorded_chain_meets_the_committed_snapshot():
     path = CHAINS / "deribit_20260205T212937Z.csv.gz"
     snapshot = document(ROOT / "python_model" / "markets" / "eth-btc-2026-02-05.yaml")
-    chain = cal.read_chain(path)
+    chain = option_chain.read_chain(path)
     assert chain.as_of == snapshot["as_of"]
     market = snapshot["market"]
     assert isinstance(market, dict)
-    for name, surface in cal.snapshot_surfaces(snapshot).items():
+    for name, fitted in snapshots.snapshot_surfaces(snapshot).items():
         own = chain.underlyings[name]
         assert own.spot == market[name]["spot"]
         assert own.confidence == market[name]["confidence"]
         assert [q.forward for q in own.slices] == [entry["forward"] for entry in market[name]["expiries"]]
-        for fit, committed in zip(cal.fit_surface(own.slices), surface, strict=True):
-            delta = cal.call_delta(fit.quotes)
+        for fit, committed in zip(cal.fit_surface(own.slices), fitted, strict=True):
+            delta = option_chain.call_delta(fit.quotes)
             k = fit.quotes.log_moneyness[(delta > 0.05) & (delta < 0.95)]
             np.testing.assert_allclose(
                 cal.implied_vol(fit.svi, k, fit.quotes.tau),
