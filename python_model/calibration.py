@@ -50,7 +50,7 @@ few hours would be fitted to marks thirty deviations away."""
 WEIGHT_FLOOR_REACH = 4.0
 
 MAX_ABS_K = 8.0
-"""The fit looks at strikes from 1/3000 to 3000 times the forward; beyond, slopes in order and Lee's bound have to do."""
+"""The fit looks at strikes from 1/3000 to 3000 times the forward; beyond, slopes in order and Lee's bound do."""
 
 _MARGINS = (1e-6, 1e-4, 1e-3)
 """Distance the optimiser keeps from g = 0, tried in turn: it has to cover what happens between the points of its grid,

@@ -39,7 +39,7 @@ from python_model.normal import Floats
 SVI_DECIMALS = 12
 LEAST_VARIANCE, GREATEST_VARIANCE = 1e-12, 1000.0
 ALLOWED = 2.0**-13
-"""Part of the earlier's total variance by which the later may be below it: 0.006% of a vol, finer than any is quoted."""
+"""Part of the earlier's total variance by which the later may be below it: 0.006% of a vol, which nobody quotes."""
 ROUNDING = 2.0**-40
 """A unit of what is published: a slope of 2 is not undercut by rounding."""
 
@@ -205,7 +205,7 @@ def least_gap(near: Svi, far: Svi) -> float:
         positive = z > 0.0
         return np.where(positive, (z - r) * (z + r) / (2.0 * np.where(positive, z, 1.0)), np.minimum(z - r, 0.0))
 
-    # Between points d apart the later is b sigma (cosh(d / 2) - 1) below its chord at most; the earlier is below its own.
+    # Between points d apart the later is b sigma (cosh(d / 2) - 1) below its chord at most, the earlier below its own.
     return _least(height, far.b * far.sigma * (cosh(0.5) - 1.0))
 
 

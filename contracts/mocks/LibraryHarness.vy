@@ -6,13 +6,11 @@
 @custom:security Never deployed with the protocol.
 """
 
-from contracts.interfaces import IMarketData
 from contracts.interfaces import IPricingKernel
 from contracts.libraries import aggregation
 from contracts.libraries import fixed_point
 from contracts.libraries import normal
 from contracts.libraries import position
-from contracts.libraries import surface
 from contracts.libraries import svi
 
 initializes: normal
@@ -67,10 +65,10 @@ def normal_pdf(arguments: DynArray[int256, BATCH]) -> DynArray[int256, BATCH]:
 
 @external
 @pure
-def svi_vol(smile: IPricingKernel.Surface, log_strikes: DynArray[int256, BATCH]) -> DynArray[int256, BATCH]:
+def svi_vol(surface: IPricingKernel.Surface, log_strikes: DynArray[int256, BATCH]) -> DynArray[int256, BATCH]:
     values: DynArray[int256, BATCH] = []
     for log_strike: int256 in log_strikes:
-        values.append(svi.vol(smile, log_strike))
+        values.append(svi.vol(surface, log_strike))
     return values
 
 
@@ -110,38 +108,3 @@ def aggregation_offset_charge(longs: int256, shorts: int256, rate: int256) -> in
 @pure
 def aggregation_liquidation_cost(amount: int256, rate: int256, depth: int256) -> int256:
     return aggregation.liquidation_cost(amount, rate, depth)
-
-
-@external
-@pure
-def surface_flaws(updates: DynArray[IMarketData.ExpiryUpdate, BATCH], timestamp: uint256) -> DynArray[uint256, BATCH]:
-    flaws: DynArray[uint256, BATCH] = []
-    for update: IMarketData.ExpiryUpdate in updates:
-        if surface.is_admissible(update, timestamp):
-            flaws.append(surface.flaw(surface.remaining(update, timestamp)))
-        else:
-            flaws.append(surface.PARAMETERS)
-    return flaws
-
-
-@external
-@pure
-def surface_crossings(updates: DynArray[IMarketData.ExpiryUpdate, BATCH], timestamp: uint256) -> DynArray[bool, BATCH]:
-    # Of each with the one before it, the first with itself; no matter in which order they expire.
-    crossings: DynArray[bool, BATCH] = []
-    near: surface.Slice = empty(surface.Slice)
-    for update: IMarketData.ExpiryUpdate in updates:
-        far: surface.Slice = surface.remaining(update, timestamp)
-        if len(crossings) == 0:
-            near = far
-        crossings.append(surface.crosses(near, far))
-        near = far
-    return crossings
-
-
-@external
-@view
-def surface_require(updates: DynArray[IMarketData.ExpiryUpdate, surface.MAX_EXPIRIES], timestamp: uint256) -> uint256:
-    before: uint256 = msg.gas
-    surface.require_free_of_arbitrage(updates, timestamp)
-    return before - msg.gas

@@ -34,7 +34,7 @@ class Defect:
 
 def plant(folder: Path, defect: Defect | None) -> Path:
     """Copy the contracts into a folder, with the defect in them."""
-    shutil.copytree(ROOT / "contracts", folder / "contracts", ignore=shutil.ignore_patterns("mocks"))
+    shutil.copytree(ROOT / "contracts", folder / "contracts")
     if defect is not None:
         path = folder / "contracts" / defect.source
         source = path.read_text()

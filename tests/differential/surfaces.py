@@ -1,4 +1,4 @@
-"""Surfaces for the differential tests of the arbitrage checks: random ones near every edge, and those of real markets."""
+"""Surfaces for the tests of the arbitrage checks: random ones near every edge, and those of real markets."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def real() -> dict[str, tuple[int, list[Update]]]:
 # --- ties ------------------------------------------------------------------------------------------------------------
 
 NUDGE = 1e-11
-"""Part of its terms by which w is moved to see whether rounding decides: a float errs by 1e-16 of them an operation, and
-terms reach 200 times `scale` at the ends of the grid. So what nothing decides but this is within the error of either."""
+"""Part of its terms by which w is moved to see whether rounding decides. A float errs by 1e-16 of them an operation,
+and they reach 200 times `_scale` at the ends of the grid: with a few dozen operations, 1e-12."""
 
 
 def _scale(svi: Svi) -> float:
@@ -162,6 +162,10 @@ def extreme(rng: np.random.Generator) -> Surface:
     return Surface(signed(MAX_SVI), b, rho, signed(MAX_SVI), sigma, ref_seconds, forward)
 
 
+def _is_inside(s: Surface) -> bool:
+    return abs(s.a) <= MAX_SVI and s.b <= MAX_SVI and abs(s.m) <= MAX_SVI and s.sigma <= MAX_SVI
+
+
 def slices(rng: np.random.Generator, count: int) -> list[Update]:
     """Expiries of every kind: as quoted, aged and moved since, and extreme."""
     rows = []
@@ -175,7 +179,10 @@ def slices(rng: np.random.Generator, count: int) -> list[Update]:
             days, drift = _loguniform(rng, 0.02, 1000), float(rng.normal()) * 0.1
             aged = i % 4 == 1
             ref_days = days * float(rng.uniform(1, 3)) if aged else None
-            rows.append(update(quoted(rng), days, ref_days, 2000, 2000 * float(np.exp(drift)) if aged else 0))
+            row = update(quoted(rng), days, ref_days, 2000, 2000 * float(np.exp(drift)) if aged else 0)
+            while not _is_inside(row.surface):
+                row = update(quoted(rng), days, ref_days)
+            rows.append(row)
     return rows
 
 
@@ -216,10 +223,6 @@ def _alike(rng: np.random.Generator) -> tuple[Update, Update]:
     lift = _loguniform(rng, 1e-3, 0.3) if rng.random() < 0.5 else 0.0
     raised = changed._replace(a=changed.a + round(lift * abs(changed.a)), b=round(changed.b * (1 + lift)))
     return near, near._replace(surface=raised)
-
-
-def _is_inside(s: Surface) -> bool:
-    return abs(s.a) <= MAX_SVI and s.b <= MAX_SVI and abs(s.m) <= MAX_SVI and s.sigma <= MAX_SVI
 
 
 def pairs(rng: np.random.Generator, count: int) -> list[tuple[Update, Update]]:
