@@ -74,7 +74,7 @@ def days(*slices: Svi) -> list[Update]:
         pytest.param([Svi(0.004, 0.12, -0.3, 0.01, 0.12), FAR], "calendar", id="a steeper wing in the near"),
         pytest.param([NEAR, Svi(5.0, 0.045, -0.3, 0.0, 0.2)], "calendar", id="a crossing in the far wings only"),
         pytest.param(
-            [FLAT, Svi(-0.0373, 0.2, 0.3, 0.0, 0.4)], "calendar", id="a crossing between points of the grid only"
+            [FLAT, Svi(-0.0373, 0.2, 0.3, 0.0, 0.4)], "calendar", id="a crossing between two points of the grid"
         ),
         pytest.param([FAR, NEAR], "calendar", id="reversed"),
     ],
@@ -87,8 +87,8 @@ def test_accepts_what_is_free_of_arbitrage(surface):
     assert refusal(surface, days(NEAR, FAR)) is None
     assert refusal(surface, days(FLAT)) is None
     assert refusal(surface, []) is None
-    # Of ten years at 700%.
-    assert refusal(surface, days(Svi(490.0, 0.1, 0.0, 0.0, 0.1))) is None
+    # Of a year at 1000%.
+    assert refusal(surface, days(Svi(99.0, 0.1, 0.0, 0.0, 0.1))) is None
 
 
 def test_equal_slices_do_not_cross(surface):
