@@ -27,10 +27,10 @@
         Sources: R. Lee, The moment formula for implied volatility at extreme strikes, 2004; J. Gatheral and A. Jacquier,
         Arbitrage-free SVI volatility surfaces, 2014.
 @custom:security What is missed is a second dip between points of one side. Of 4,000 random surfaces put at the edge of acceptance,
-        g of 1 in 100 fell below -0.0002 and the least to -0.0023 (a density of -0.2% of the lognormal one); of 4,452 pairs
+        g of 1 in 100 fell below -0.00016 and the least to -0.0023 (a density of -0.2% of the lognormal one); of 4,452 pairs
         put at the edge, w of 1 in 100 fell by another 0.02% somewhere and of the worst by 0.2%. Wings that have not
         unfolded where the grid ends are judged by their asymptotes: refused with them was nothing of least g above
-        0.00002 where |rho| < 0.999 and b < 100 sigma, nothing above 0.002 with sharper points, but up to 0.18 beyond
+        0.000021 where |rho| < 0.999 and b < 100 sigma, nothing above 0.0021 with sharper points, but up to 0.18 beyond
         that rho. The clamps of vols (M-1) are left out. Total: within the bounds of `MarketData` nothing overflows.
 """
 
