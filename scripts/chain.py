@@ -37,6 +37,8 @@ WAD = 18
 # Of M-16: the requirement exceeds the exact one by at most 4 epsilon times the notional.
 EPSILON = 1e-9
 HEARTBEAT_SECONDS = 3600
+# Until a market says another.
+SCAN_RANGE = 0.16
 # Where scan ranges are those of case files: there within a second, 1e-12 of spot.
 AT_ONCE = 10**12
 NOBODY = "0x" + "00" * 20
@@ -306,6 +308,8 @@ def deploy_engine(
     """
     market_data = sender.deploy(contracts.MarketData, AT_ONCE, AT_ONCE)
     market_data.set_publisher(sender, True, sender=sender)
+    for i in names.values():
+        market_data.set_terms(i, fixed_terms(SCAN_RANGE), sender=sender)
     kernel = sender.deploy(contracts.PricingKernel, normal_table.words())
     engines, reports = {}, {}
     for m in methodologies:

@@ -25,7 +25,7 @@ from tests.unit.market_data.course import (
     funding_tolerance,
     mean_tolerance,
 )
-from tests.unit.market_data.updates import DAY, HEARTBEAT, Expiry
+from tests.unit.market_data.updates import DAY, FALL, HEARTBEAT, RISE, Expiry, Terms
 
 pytestmark = [pytest.mark.differential, pytest.mark.slow]
 
@@ -38,7 +38,7 @@ DEFECTS = [
     Defect("least premium", FUNDING, ", limit), -limit)", ", limit), -spot)", DATA),
     Defect("funding of stale data", FUNDING, "premium * min(elapsed, heartbeat_seconds)", "premium * elapsed", DATA),
     Defect("period of funding", FUNDING, "int256) = 8 * 3600", "int256) = 24 * 3600", DATA),
-    Defect("funding forgets", FUNDING, "return accrued + premium", "return premium", DATA),
+    Defect("funding forgets", FUNDING, "return self._accruals[underlying] + premium", "return premium", DATA),
     Defect("mark of the perpetual", FUNDING, "(head >> 112)", "(head >> 184)", DATA),
     Defect("funding in the equity", PORTFOLIO, "unsafe_sub(perp_mark, paid)", "unsafe_add(perp_mark, paid)", ENGINE),
     Defect(
@@ -133,8 +133,10 @@ class Bench:
         true = self.deployment
         with self.ape_chain.isolate():
             self.ape_chain.pending_timestamp = LATE
-            data = planting.deploy(self.contracts, true.sender, DATA, bytecode, HEARTBEAT)
+            data = planting.deploy(self.contracts, true.sender, DATA, bytecode, RISE, FALL)
             data.set_publisher(true.sender, True, sender=true.sender)
+            for i in range(len(COURSES)):
+                data.set_terms(i + 1, Terms(), sender=true.sender)
             methodology = true.engines[HOUSE.name].methodology()
             engine = planting.deploy(self.contracts, true.sender, ENGINE, bytecode, data, methodology, true.kernel)
             found = (text for i, name in enumerate(COURSES) for text in self.course(data, engine, i + 1, name))

@@ -51,7 +51,7 @@ def publish(world: World, factor: float = 1.0, confidence: float = 0.001) -> boo
     return not receipt.decode_logs(world.protocol.market_data.UpdateDoubted)
 
 
-# --- what may be wrong ------------------------------------------------------------------------------------------------
+# --- what may be wrong ---------------------------------------------------------------------------------------------
 
 
 def spot_grows_stale(world: World) -> None:
@@ -187,7 +187,7 @@ def test_a_settlement_comes_from_what_was_recorded(world: World) -> None:
     assert len(world.house.book(account)) == 0
 
 
-# --- INV-14 -------------------------------------------------------------------------------------------------------------
+# --- INV-14 --------------------------------------------------------------------------------------------------------
 
 
 def writer(world: World) -> int:
@@ -236,7 +236,7 @@ def test_no_volatility_makes_an_account_liquidatable_in_its_block(world: World) 
     assert world.figures(account).maintenance > before.maintenance * 13 // 10
 
 
-# --- M-23 ---------------------------------------------------------------------------------------------------------------
+# --- M-23 ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("used", [0.4, 0.6, 0.9, 1.0])
