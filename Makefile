@@ -28,7 +28,13 @@ $(error margin needs a case file, or a folder of them: make margin CASE=path [OU
 endif
 endif
 
-.PHONY: help setup demo report test lint bench margin deploy lock clean
+ifneq ($(filter publish,$(MAKECMDGOALS)),)
+ifeq ($(strip $(CHAIN)),)
+$(error publish needs a recorded chain, or the name of a snapshot: make publish CHAIN=path)
+endif
+endif
+
+.PHONY: help setup demo report test lint bench margin deploy publish lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +64,9 @@ margin: setup ## Assess a case file or a folder of them (CASE=path, OUT=path)
 
 deploy: setup ## Deploy the protocol (NETWORK=ethereum:sepolia:node, ARGS="--account ALIAS")
 	@ape run deploy --network "$(NETWORK)" $(ARGS)
+
+publish: setup ## Sign a recorded chain and bring it on chain (CHAIN=path or snapshot, NETWORK=..., ARGS="--signer ALIAS")
+	@ape run publish "$(CHAIN)" --network "$(NETWORK)" $(ARGS)
 
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade)
 	$(UV) pip compile pyproject.toml --output-file requirements.lock --quiet \

@@ -86,7 +86,7 @@ class Bench:
     ) -> None:
         self.sender, self.method, self.advance = sender, method, advance
         tokens = protocol.deploy_tokens(contracts, sender)
-        self.p = protocol.deploy(contracts, sender, method, {"ETH": 1}, tokens)
+        self.p = protocol.deploy(contracts, sender, method, {"ETH": 1}, tokens, trusted=True)
         self.provider = self.p.clearing_house.provider
         head = self.provider.get_block("latest").timestamp
         times = [AS_OF + days * DAY for days in EXPIRY_DAYS]

@@ -15,17 +15,17 @@ from typing import Any
 
 import ape
 import click
-from ape.cli import ConnectedProviderCommand, network_option
-from ape.exceptions import AccountsError, ApeException, ConfigError, NetworkError, ProviderError
+from ape.cli import network_option
+from ape.exceptions import ApeException
 from ape.logging import LogLevel, logger
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from web3 import Web3
 
 from python_model import methodology
 from scripts import chain, protocol
+from scripts.options import NetworkCommand, read_account, read_address, unlock, wrong
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE_LIMIT = 24_576  # EIP-170, bytes of runtime code
@@ -33,6 +33,7 @@ CODE_LIMIT = 24_576  # EIP-170, bytes of runtime code
 GAS = 42_000_000
 MAX_UNDERLYINGS = 255
 MAX_DECIMALS = 18
+MAX_SIGNERS = 16
 # Chains on which tokens have worth, by chain id: a token that anyone may mint has no place there.
 MAINNETS = {
     1: "Ethereum",
@@ -66,11 +67,6 @@ MAINNETS = {
 }
 
 
-def wrong(option: str, why: str) -> click.UsageError:
-    """The error of an option: its name, what is wrong and what to do."""
-    return click.UsageError(f"--{option}: {why}")
-
-
 def read_methodology(name: str) -> methodology.Methodology:
     """A preset by name."""
     try:
@@ -91,14 +87,35 @@ def read_underlyings(text: str) -> dict[str, int]:
     return chain.ids(listed)
 
 
+def read_signers(text: str | None, threshold: int | None, account: Any, provider: Any) -> tuple[list[str], int]:
+    """Signers of market data, and how many of them an update needs: by default the account alone, but on no mainnet."""
+    if text is None and threshold is None:
+        if provider.chain_id in MAINNETS:
+            raise wrong(
+                "signers",
+                f"missing; on {MAINNETS[provider.chain_id]} pass --signers with the addresses whose signatures make "
+                "market data, commas between them, and --threshold with how many of them an update needs",
+            )
+        return [account.address], 1
+    if text is None:
+        raise wrong("signers", "missing; pass it together with --threshold, or neither for the deployer alone")
+    if threshold is None:
+        raise wrong("threshold", "missing; pass it together with --signers, or neither for the deployer alone")
+    signers = [read_address("signers", part.strip()) for part in text.split(",")]
+    if len(set(signers)) != len(signers):
+        raise wrong("signers", f"must be different addresses (got {text})")
+    if protocol.NOBODY in signers:
+        raise wrong("signers", "the zero address signs nothing")
+    if len(signers) > MAX_SIGNERS:
+        raise wrong("signers", f"at most {MAX_SIGNERS} (got {len(signers)})")
+    if not 1 <= threshold <= len(signers):
+        raise wrong("threshold", f"must be 1 to {len(signers)}, the number of signers (got {threshold})")
+    return signers, threshold
+
+
 def read_token(option: str, address: str, provider: Any) -> str:
     """The checksummed address of a token."""
-    try:
-        checked = str(Web3.to_checksum_address(address))
-    except ValueError:
-        raise wrong(option, f"must be an address, 0x and 40 hexadecimal digits (got {address!r})") from None
-    if address[2:] not in (address[2:].lower(), address[2:].upper(), checked[2:]):
-        raise wrong(option, f"the checksum does not fit, so that a digit may be wrong (got {address})")
+    checked = read_address(option, address)
     if not provider.get_code(checked):
         raise wrong(option, f"there is no contract at {checked} on chain {provider.chain_id}")
     return checked
@@ -138,20 +155,6 @@ def read_out(path: Path, provider: Any) -> Path:
     return path
 
 
-def read_account(alias: str | None, provider: Any) -> Any:
-    """The account that pays and becomes the owner: by alias, or the first test account of a local network."""
-    test_accounts = ape.accounts.test_accounts
-    if alias is None:
-        if provider.network.is_dev:
-            return test_accounts[0]
-        raise wrong("account", "missing; `ape accounts list` shows yours, `ape accounts import ALIAS` adds one")
-    aliases = set(ape.accounts.aliases)
-    if alias not in aliases:
-        known = ", ".join(sorted(aliases)) or "none yet"
-        raise wrong("account", f"no account {alias!r} (yours: {known}); `ape accounts import {alias}` adds it")
-    return ape.accounts.load(alias)
-
-
 def check_funds(account: Any, provider: Any) -> None:
     """Refuse an account that cannot pay for all of the deployment at the price of now."""
     price, balance = provider.gas_price, account.balance
@@ -161,18 +164,6 @@ def check_funds(account: Any, provider: Any) -> None:
             f"{account.address} has {balance / 1e18:.6f} ETH on chain {provider.chain_id}; a deployment takes up to "
             f"{GAS * price / 1e18:.6f} ({GAS / 1e6:.0f} million gas at {price / 1e9:.3g} gwei), so send it some",
         )
-
-
-def unlock(account: Any) -> None:
-    """Let an encrypted account sign without a question for each transaction."""
-    if not hasattr(account, "set_autosign"):
-        return
-    try:
-        with logger.at_level(LogLevel.ERROR):
-            account.set_autosign(True)
-    except AccountsError:
-        variable = f"APE_ACCOUNTS_{account.alias}_PASSPHRASE"
-        raise wrong("account", f"wrong passphrase for {account.alias!r}; set {variable}, or type it") from None
 
 
 def existing_tokens(contracts: Any, addresses: tuple[str, str]) -> protocol.Tokens:
@@ -257,17 +248,6 @@ def table(description: dict[str, Any], receipts: list[Any], provider: Any) -> Ta
     return view
 
 
-class NetworkCommand(ConnectedProviderCommand):
-    """A command on a network, which says in one line what is wrong with the network."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (ConfigError, NetworkError, ProviderError) as error:
-            hint = "pass ethereum:sepolia:URL, or set SEPOLIA_RPC_URL to the URL and pass ethereum:sepolia:node"
-            raise wrong("network", f"{error} ({hint})") from error
-
-
 @click.command(cls=NetworkCommand)
 @network_option()
 @click.option("--account", "alias", metavar="ALIAS", help="Who pays and becomes the owner (`ape accounts list`).")
@@ -275,6 +255,10 @@ class NetworkCommand(ConnectedProviderCommand):
 @click.option("--underlyings", default="ETH,BTC", show_default=True, help="What may be traded; ETH among it.")
 @click.option("--quote", metavar="ADDRESS", help="Stablecoin that is cash; with --weth. Test tokens by default.")
 @click.option("--weth", metavar="ADDRESS", help="Wrapped ether; with --quote.")
+@click.option(
+    "--signers", metavar="ADDRESSES", help="Who signs market data; with --threshold. By default the deployer."
+)
+@click.option("--threshold", type=int, metavar="N", help="How many of the signers an update needs.")
 @click.option("--out", type=click.Path(path_type=Path), help="Deployment file [build/deployments/<chain id>.json].")
 def cli(
     provider: Any,
@@ -283,6 +267,8 @@ def cli(
     underlyings: str,
     quote: str | None,
     weth: str | None,
+    signers: str | None,
+    threshold: int | None,
     out: Path | None,
 ) -> None:
     """Deploy the whole protocol and write down where it is.
@@ -294,8 +280,15 @@ def cli(
     addresses = read_tokens(quote, weth, provider)
     out = read_out(out or ROOT / "build" / "deployments" / f"{provider.chain_id}.json", provider)
     account = read_account(alias, provider)
+    feed_signers, needed = read_signers(signers, threshold, account, provider)
     check_funds(account, provider)
     unlock(account)
+    if signers is None:
+        console.print(
+            f"[bold yellow]Warning:[/] market data of this deployment need one signature, that of {account.address}; "
+            "--signers and --threshold name others, and SignedFeed.set_signers later.",
+            soft_wrap=True,
+        )
 
     # The cache misses a change in an imported module.
     with console.status("Compiling"), logger.at_level(LogLevel.WARNING):
@@ -313,7 +306,9 @@ def cli(
 
         try:
             tokens = known or protocol.deploy_tokens(contracts, account, announce)
-            deployed = protocol.deploy(contracts, account, preset, names, tokens, announce)
+            deployed = protocol.deploy(
+                contracts, account, preset, names, tokens, announce, signers=feed_signers, threshold=needed
+            )
         except ApeException as error:
             step = progress.tasks[task].description
             raise click.ClickException(f"{step}: {error} (no use in what came before it: deploy again)") from error

@@ -12,9 +12,7 @@ SURFACE_FIELDS = ("a", "b", "rho", "m", "sigma", "refSeconds", "forward")
 EXPIRY_FIELDS = ("expiry", "forward", "rate", "surface")
 UPDATE_FIELDS = ("underlying", "timestamp", "spot", "perpMark", "confidence", "expiries", "deadline")
 TYPES = {
-    "Update": [
-        {"name": name, "type": "Expiry[]" if name == "expiries" else "uint256"} for name in UPDATE_FIELDS
-    ],
+    "Update": [{"name": name, "type": "Expiry[]" if name == "expiries" else "uint256"} for name in UPDATE_FIELDS],
     "Expiry": [
         {"name": name, "type": {"rate": "int256", "surface": "Surface"}.get(name, "uint256")} for name in EXPIRY_FIELDS
     ],

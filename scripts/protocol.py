@@ -37,11 +37,12 @@ CONTAINERS = {
     "methodology": "Methodology",
     "kernel": "PricingKernel",
     "market_data": "MarketData",
+    "signed_feed": "SignedFeed",
     "quote": "Token",
     "weth": "Token",
 }
 # How often `deploy_tokens` and `deploy` announce a transaction, the latter once more for each underlying.
-TOKEN_STEPS, STEPS = 2, 21
+TOKEN_STEPS, STEPS = 2, 22
 # Of an order approved on chain, or whose signer is the caller.
 NO_SIGNATURE = b""
 FOR_EVER = 2**64
@@ -49,6 +50,8 @@ ANY_FEE = 2**256 - 1
 # Scopes of operators.
 SCOPE_TRADE, SCOPE_FUNDS, SCOPE_ALL = 1, 2, 3
 
+# How far the perpetual's mark and any forward may be from spot in signed market data.
+WIDEST_BASIS = 0.25
 DISCOUNT, MINIMUM_SLICE = 0.05, 0.10
 # 1% to 5% a year while up to four fifths of all cash are owed, then steeply to 80%; a tenth for the reserve.
 INTEREST = interest.Terms(base=0.01, slope=0.04, steep=0.75, kink=0.8, reserve_share=0.1)
@@ -104,6 +107,7 @@ class Protocol:
     methodology: Any
     kernel: Any
     market_data: Any
+    signed_feed: Any
     quote: Any
     weth: Any
     names: dict[str, int]
@@ -184,6 +188,9 @@ def deploy(
     tokens: Tokens,
     announce: Callable[[str], None] = unannounced,
     terms: tuple[Any, ...] | None = None,
+    signers: Sequence[str] = (),
+    threshold: int = 1,
+    trusted: bool = False,
 ) -> Protocol:
     """Deploy and connect every contract.
 
@@ -191,7 +198,7 @@ def deploy(
     ----------
     contracts : namespace of ape contract containers
     sender : ape account
-        Becomes the owner of all contracts, and a publisher of market data.
+        Becomes the owner of all contracts.
     methodology : Methodology
     names : ids of underlyings; ETH must be among them
     tokens : Tokens
@@ -199,6 +206,12 @@ def deploy(
         Told before each transaction what it is.
     terms : tuple
         `IMarketData.Terms` of every underlying, by default those of the methodology (M-21, M-22) and `chain.GUARD`.
+    signers : sequence of addresses
+        Whose signatures make market data; by default the sender's alone.
+    threshold : int
+        How many of them an update needs.
+    trusted : bool
+        Whether the sender may publish without signatures, one transaction more: for the stages of local chains.
 
     Returns
     -------
@@ -211,8 +224,11 @@ def deploy(
 
     dynamic = volatility.Terms()
     market_data = create(contracts.MarketData, *chain.speeds(dynamic))
-    announce("MarketData.set_publisher")
-    market_data.set_publisher(sender, True, sender=sender)
+    ordered = sorted(signers or (str(sender.address),), key=lambda address: int(address, 16))
+    signed_feed = create(contracts.SignedFeed, market_data, ordered, threshold, chain.scaled(WIDEST_BASIS, 12))
+    for publisher in (signed_feed, sender) if trusted else (signed_feed,):
+        announce("MarketData.set_publisher")
+        market_data.set_publisher(publisher, True, sender=sender)
     for name, i in names.items():
         announce(f"MarketData.set_terms of {name}")
         market_data.set_terms(i, terms or chain.terms(dynamic), sender=sender)
@@ -272,6 +288,7 @@ def deploy(
         methodology=data,
         kernel=kernel,
         market_data=market_data,
+        signed_feed=signed_feed,
         quote=tokens.quote,
         weth=tokens.weth,
         names=names,

@@ -177,7 +177,7 @@ def set_stage(contracts: Any, sender: Any, methodology: Methodology, path: Path)
     # Between two snapshots prices follow a line, which has no volatility: the scan range is that of the snapshots.
     (scan_range,) = {u.scan_range for anchor in path.anchors for u in anchor.underlyings.values()}
     terms = chain.fixed_terms(scan_range)
-    deployed = protocol.deploy(contracts, sender, methodology, names, tokens, terms=terms)
+    deployed = protocol.deploy(contracts, sender, methodology, names, tokens, terms=terms, trusted=True)
     staked = protocol.list_staked(contracts, sender, deployed, STAKED_RATE, STAKED_PEG)
     sender.provider.make_request("anvil_setBlockTimestampInterval", [1])
     head = sender.provider.get_block("latest").timestamp

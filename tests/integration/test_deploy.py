@@ -21,7 +21,7 @@ import pytest
 from eth_account import Account
 from web3 import HTTPProvider, Web3
 
-from scripts import deploy, protocol
+from scripts import deploy, options, protocol
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ PASSPHRASE = "correct horse battery staple"
 NAMES = (
     *("clearing_house", "collaterals", "exchange", "liquidation", "settlement"),
     *("money_market", "interest_rates", "lens", "admission"),
-    *("engine", "report", "methodology", "kernel", "market_data"),
+    *("engine", "report", "methodology", "kernel", "market_data", "signed_feed"),
 )
 
 # A user who has only the deployment file. The contracts are in the cache, as the deployment has just compiled them.
@@ -347,9 +347,9 @@ def test_files_that_cannot_be_written(chain, tmp_path):
 
 
 def test_accounts_that_are_not_there(chain):
-    assert refusal(deploy.read_account, "nobody", chain.provider).startswith("--account: no account 'nobody'")
+    assert refusal(options.read_account, "nobody", chain.provider).startswith("--account: no account 'nobody'")
     live = SimpleNamespace(network=SimpleNamespace(is_dev=False))
-    assert refusal(deploy.read_account, None, live).startswith("--account: missing; `ape accounts list`")
+    assert refusal(options.read_account, None, live).startswith("--account: missing; `ape accounts list`")
 
 
 def test_files_that_cannot_be_loaded(project_contracts, chain, file, path, tmp_path):

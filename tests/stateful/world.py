@@ -164,7 +164,8 @@ def build(contracts: Any, accounts: Any, provider: Any, methodology: Methodology
     tokens = protocol.deploy_tokens(contracts, owner)
     # What a scan range does is tested with market data: here it stays.
     terms = chain.fixed_terms(SCAN_RANGE)
-    deployed = protocol.deploy(contracts, owner, methodology, chain.ids(["ETH", "BTC"]), tokens, terms=terms)
+    names = chain.ids(["ETH", "BTC"])
+    deployed = protocol.deploy(contracts, owner, methodology, names, tokens, terms=terms, trusted=True)
     now = provider.get_block("latest").timestamp + 1
     market = start_market(now + 100)
     world = World(deployed, methodology, Rpc(provider.uri), owner, guardian, users, market, market.as_of)

@@ -402,7 +402,7 @@ def deploy_world(contracts: Any, accounts: Any, ape_chain: Any, quote_decimals: 
     )
     ids = {"BTC": BTC, "ETH": ETH}
     terms = chain.fixed_terms(SCAN_RANGE)
-    deployed = protocol.deploy(contracts, owner, methodology.load("house"), ids, tokens, terms=terms)
+    deployed = protocol.deploy(contracts, owner, methodology.load("house"), ids, tokens, terms=terms, trusted=True)
     head = int(ape_chain.blocks.head.timestamp)
     start = A_START + listing.shift(A_START, [A_START + days * DAY for days in EXPIRY_DAYS], head)
     ape_chain.mine(timestamp=start)
