@@ -22,6 +22,16 @@ TYPES = {
 }
 
 
+def content(update: Sequence[Any], deadline: int) -> dict[str, Any]:
+    """An update, as `scripts.chain.update` makes it, and its deadline by the names of TYPES."""
+    *head, expiries = update
+    rows = [
+        dict(zip(EXPIRY_FIELDS, (*row[:3], dict(zip(SURFACE_FIELDS, row[3], strict=True))), strict=True))
+        for row in expiries
+    ]
+    return dict(zip(UPDATE_FIELDS, (*head, rows, deadline), strict=True))
+
+
 def message(chain_id: int, feed: str, update: Sequence[Any], deadline: int) -> SignableMessage:
     """The EIP-712 message of an update.
 
@@ -29,18 +39,12 @@ def message(chain_id: int, feed: str, update: Sequence[Any], deadline: int) -> S
     ----------
     chain_id : int
     feed : address of the signed feed
-    update : `IMarketData.Update`, as `scripts.chain.update` makes it
-    deadline : seconds since 1970
+    update, deadline : as in `content`
     """
-    *head, expiries = update
-    rows = [
-        dict(zip(EXPIRY_FIELDS, (*row[:3], dict(zip(SURFACE_FIELDS, row[3], strict=True))), strict=True))
-        for row in expiries
-    ]
     return encode_typed_data(
         domain_data={"name": DOMAIN, "version": VERSION, "chainId": chain_id, "verifyingContract": feed},
         message_types=TYPES,
-        message_data=dict(zip(UPDATE_FIELDS, (*head, rows, deadline), strict=True)),
+        message_data=content(update, deadline),
     )
 
 

@@ -129,7 +129,7 @@ def read_recording(text: str, console: Console) -> Recording:
         for name, own in recorded.underlyings.items():
             if len(own.slices) > calibration.MAX_EXPIRIES:
                 raise bad_chain(
-                    f"{path.name}: {name} has {len(own.slices)} expiries; at most {calibration.MAX_EXPIRIES} fit in an update"
+                    f"{path.name}: {name} has {len(own.slices)} expiries (at most {calibration.MAX_EXPIRIES})"
                 )
         with bar(console, "fitting", sum(len(own.slices) for own in recorded.underlyings.values())) as advance:
             fits = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scripts import chain, protocol
+from scripts import chain, feed, protocol
 from scripts.protocol import NO_SOURCES
 from tests.unit.protocol_fixtures import (
     BTC,
@@ -78,6 +78,12 @@ class Stage:
     def next_update(self) -> tuple[Any, ...]:
         """The market of the moment, a second newer than the last."""
         return chain.update(ETH, self.world.markets[ETH], self.world.now, chain.Clock(0))
+
+    def next_signed(self) -> tuple[Any, ...]:
+        """Its spot alone, with the signature of the only signer."""
+        update = (*self.next_update()[:-1], [])
+        signed_feed = self.world.protocol.signed_feed
+        return update, FOR_EVER, feed.signatures(signed_feed, [self.world.owner], update, FOR_EVER)
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +178,15 @@ SETTLEMENT: dict[str, Row] = {
     "settle": (lambda s: ([s.world.taking],), set(ROLES), ""),
     "realise": (lambda s: (s.world.taking,), set(ROLES), ""),
 }
+OWNABLE = ({"owner"}, "ownable: caller is not the owner")
+SIGNED_FEED: dict[str, Row] = {
+    # Whoever has the signatures.
+    "submit": (lambda s: s.next_signed(), set(ROLES), ""),
+    "set_signers": (lambda s: ([s.world.stranger], 1), *OWNABLE),
+    "set_widest_basis": (lambda s: (0,), *OWNABLE),
+    "transfer_ownership": (lambda s: (s.world.heir,), *OWNABLE),
+    "accept_ownership": (lambda s: (), set(), "ownable_2step: caller is not the new owner"),
+}
 MONEY_MARKET: dict[str, Row] = {
     # Only the clearing house, which plays no role.
     "change": (lambda s: (0, 0), set(), "cash: caller"),
@@ -199,6 +214,7 @@ CONTRACTS = {
     "kernel": {},
     "interest_rates": {},
     "lens": {},
+    "signed_feed": SIGNED_FEED,
     "clearing_house": HOUSE,
     "collaterals": COLLATERALS,
     "exchange": EXCHANGE,
