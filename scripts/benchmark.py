@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from python_model import black, listing, methodology, scenarios, svi
-from python_model.portfolio import SVI, Expiry, Kind, Market, Mode, Position, Underlying
-from scripts import chain, protocol
+from python_model.portfolio import SECONDS_PER_YEAR, SVI, Expiry, Kind, Market, Mode, Position, Underlying
+from scripts import chain, feed, protocol
 
 ROOT = Path(__file__).resolve().parents[1]
 DAY = 86_400
@@ -33,6 +34,9 @@ DAY = 86_400
 AS_OF = 1_770_364_800
 EXPIRY_DAYS = (28, 56, 91, 119)
 COUNTS = (1, 4, 16, 32, 64, 128)
+# Of the signed feed: test accounts, the first of which deploys.
+SIGNERS, THRESHOLD = slice(1, 6), 3
+FEED_EXPIRIES = 8
 GRIDS = {"house": 33, "house23": 23}
 # Gas of a transaction before its first instruction: 21,000 and 4 or 16 for a byte of calldata.
 BASE_GAS, ZERO_BYTE_GAS, BYTE_GAS = 21_000, 4, 16
@@ -57,6 +61,17 @@ def market(expiries: int) -> Market:
             Expiry(AS_OF + days * DAY, forward, 0.04, SVI(0.2 * tau, 0.6 * tau, -0.25, 0.0, 0.45, tau, forward))
         )
     return Market(AS_OF, {"ETH": Underlying(2_000.0, 0.001, 0.16, 2_001.0, tuple(rows))})
+
+
+def surface(now: int, expiries: int) -> Underlying:
+    """ETH with a surface calibrated now, an expiry a fortnight, in numbers with as many digits as fitted ones have."""
+    rows = []
+    for i in range(expiries):
+        forward, tenor = 2_003.123456789 + 7.0 * i, 14 * DAY * (i + 1)
+        tau = tenor / SECONDS_PER_YEAR
+        smile = SVI(round(0.2 * tau, 12), round(0.6 * tau, 12), -0.25, 0.012345678901, 0.412345678901, tau, forward)
+        rows.append(Expiry(now + tenor, forward, 0.04, smile))
+    return Underlying(2_000.123456789, 0.001, 0.16, 2_001.123456789, tuple(rows))
 
 
 def options(count: int, expiries: int) -> list[Position]:
@@ -86,7 +101,9 @@ class Bench:
     ) -> None:
         self.sender, self.method, self.advance = sender, method, advance
         tokens = protocol.deploy_tokens(contracts, sender)
-        self.p = protocol.deploy(contracts, sender, method, {"ETH": 1}, tokens, trusted=True)
+        self.signers = ape.accounts.test_accounts[SIGNERS]
+        signing: dict[str, Any] = {"signers": [signer.address for signer in self.signers], "threshold": THRESHOLD}
+        self.p = protocol.deploy(contracts, sender, method, {"ETH": 1}, tokens, trusted=True, **signing)
         self.provider = self.p.clearing_house.provider
         head = self.provider.get_block("latest").timestamp
         times = [AS_OF + days * DAY for days in EXPIRY_DAYS]
@@ -217,6 +234,24 @@ class Bench:
         self.row("market_read", reads[0])
         self.row("market_read_expiry", reads[1] - reads[0])
 
+    def feed(self) -> None:
+        """An update with a surface, and one of spot alone, by the signed feed; storage has been written before."""
+        for name, expiries in (("feed_update_8", FEED_EXPIRIES), ("feed_update_spot", 0)):
+            start = self.provider.get_block("latest").timestamp
+            gas = 0
+            for _ in range(3):
+                now = self.provider.get_block("latest").timestamp + 60
+                # The expiries stay, their tenors shrink.
+                state = surface(start, expiries)
+                rows = [
+                    replace(e, svi=replace(e.svi, ref_tau=(e.expiry - now) / SECONDS_PER_YEAR)) for e in state.expiries
+                ]
+                update = chain.update(1, replace(state, expiries=tuple(rows)), now, chain.Clock(0))
+                signatures = feed.signatures(self.p.signed_feed, self.signers[:THRESHOLD], update, now)
+                self.provider.set_timestamp(now)
+                gas = self.p.signed_feed.submit(update, now, signatures, sender=self.sender).gas_used
+            self.row(name, gas)
+
 
 def slopes(rows: list[dict[str, Any]]) -> dict[str, float]:
     """What one more option costs, and one more scenario for it: from the largest books of one expiry, on both grids."""
@@ -344,6 +379,7 @@ def measure_gas(contracts: Any, sender: Any, advance: Callable[[], None] = lambd
     house.books()
     house.acts()
     house.expiry()
+    house.feed()
     other = Bench(contracts, sender, grid_23(), advance)
     other.books()
     request("anvil_removeBlockTimestampInterval", [])
@@ -361,7 +397,7 @@ def cli(out: Path, cases: int, keep: bool) -> None:
     console = Console(width=None if Console().is_terminal else 120)
     contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("measuring", total=55)
+        task = progress.add_task("measuring", total=57)
         result = measure_gas(contracts, ape.accounts.test_accounts[0], lambda: progress.advance(task))
         bench = result.pop("bench")
         result["bytecode"] = {

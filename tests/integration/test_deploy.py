@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import click
 import pytest
-from eth_account import Account
-from web3 import HTTPProvider, Web3
 
-from scripts import deploy, options, protocol
+from scripts import chain, deploy, options, protocol
+from tests.integration.nodes import PASSPHRASE, ROOT, Done, Node, User, anvil, with_accounts
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 SEPOLIA, MAINNET = 11155111, 1
-PASSPHRASE = "correct horse battery staple"
+# Where a test may put a contract.
+PLACE = "0x00000000000000000000000000000000000f0001"
+# With test tokens and two underlyings.
+STEPS = protocol.TOKEN_STEPS + protocol.STEPS + 2
 NAMES = (
     *("clearing_house", "collaterals", "exchange", "liquidation", "settlement"),
     *("money_market", "interest_rates", "lens", "admission"),
@@ -58,73 +52,10 @@ with ape.networks.parse_network_choice(network):
 """
 
 
-@dataclass(frozen=True)
-class Node:
-    """An Anvil of the test's own."""
-
-    url: str
-    web3: Web3
-
-    def ask(self, address: str, function: str) -> str:
-        """The address that a view without arguments answers."""
-        data = self.web3.eth.call({"to": address, "data": Web3.keccak(text=f"{function}()")[:4]})
-        return Web3.to_checksum_address(data[-20:])
-
-
-@contextmanager
-def anvil(chain_id: int) -> Iterator[Node]:
-    """Anvil on a free port; stopped at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    binary = shutil.which("anvil")
-    assert binary is not None
-    command = [binary, "--port", str(port), "--chain-id", str(chain_id), "--silent"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    node = Node(f"http://127.0.0.1:{port}", Web3(HTTPProvider(f"http://127.0.0.1:{port}")))
-    try:
-        for _ in range(100):
-            if node.web3.is_connected():
-                break
-            time.sleep(0.1)
-        yield node
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-@dataclass(frozen=True)
-class User:
-    """An encrypted account in an ape data folder of the test's own, and the environment that opens it."""
-
-    address: str
-    environment: dict[str, str]
-
-    def run(self, *command: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        """Run a command as this user."""
-        return subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
-        )
-
-    def deploy(self, network: str, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run the command under test."""
-        return self.run("ape", "run", "deploy", "--network", network, *options)
-
-
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: Any) -> User:
     """What `ape accounts generate deployer` leaves behind, and a second account that never gets any ether."""
-    folder = tmp_path_factory.mktemp("ape")
-    (folder / "accounts").mkdir()
-    addresses = []
-    for alias in ("deployer", "pauper"):
-        account = Account.create()
-        (folder / "accounts" / f"{alias}.json").write_text(json.dumps(Account.encrypt(account.key, PASSPHRASE)))
-        addresses.append(account.address)
-    variables = {"APE_DATA_FOLDER": str(folder), "APE_ACCOUNTS_deployer_PASSPHRASE": PASSPHRASE}
-    # A tester's own node is not to be asked.
-    inherited = {key: value for key, value in os.environ.items() if key != "SEPOLIA_RPC_URL"}
-    return User(addresses[0], {**inherited, **variables})
+    return with_accounts(tmp_path_factory.mktemp("ape"), "deployer", "pauper")
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +79,7 @@ def path(tmp_path_factory: Any, network: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(user: User, network: str, path: Path) -> subprocess.CompletedProcess[str]:
+def run(user: User, network: str, path: Path) -> Done:
     """The deployment."""
     done = user.deploy(network, "--account", "deployer", "--out", str(path))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -206,13 +137,23 @@ def test_the_contracts_know_each_other(addresses, node):
 
 def test_the_deployer_owns_them(addresses, node, user):
     assert node.ask(addresses["clearing_house"], "owner") == user.address
-    assert node.ask(addresses["market_data"], "owner") == user.address
+    for contract in ("market_data", "signed_feed"):
+        assert node.ask(addresses[contract], "owner") == user.address
+
+
+def test_only_the_feed_publishes_and_the_deployer_signs_for_it(run, addresses, node, user):
+    assert node.ask(addresses["signed_feed"], "market_data") == addresses["market_data"]
+    for account, allowed in ((addresses["signed_feed"], 1), (user.address, 0)):
+        assert node.number(addresses["market_data"], "is_publisher(address)", account) == allowed
+    assert node.number(addresses["signed_feed"], "is_signer(address)", user.address) == 1
+    assert node.number(addresses["signed_feed"], "threshold()") == 1
+    assert f"Warning: market data of this deployment need one signature, that of {user.address}" in run.stdout
 
 
 def test_the_tables_gas_is_that_of_the_chain_and_within_what_was_asked_of_the_account(run, file, addresses, node):
     head = node.web3.eth.block_number
     blocks = [node.web3.eth.get_block(n) for n in range(file["block"], head + 1)]
-    total = sum(block["gasUsed"] for block in blocks[: protocol.STEPS + protocol.TOKEN_STEPS])
+    total = sum(block["gasUsed"] for block in blocks[:STEPS])
     assert 0.8 * deploy.GAS < total < deploy.GAS
     assert f"{total:,}" in run.stdout
     for address in addresses.values():
@@ -221,8 +162,7 @@ def test_the_tables_gas_is_that_of_the_chain_and_within_what_was_asked_of_the_ac
 
 
 def test_the_progress_bar_reaches_its_end(run):
-    steps = protocol.STEPS + protocol.TOKEN_STEPS
-    assert f"{steps}/{steps}" in run.stdout
+    assert f"{STEPS}/{STEPS}" in run.stdout
 
 
 def test_a_user_of_the_file_opens_an_account_and_deposits(run, user, network, path):
@@ -256,7 +196,7 @@ def test_an_account_without_funds_is_told_how_much_it_needs(user, network, tmp_p
 
 
 def test_a_wrong_passphrase_says_where_the_right_one_belongs(user, network, tmp_path):
-    mistaken = User(user.address, {**user.environment, "APE_ACCOUNTS_deployer_PASSPHRASE": "battery"})
+    mistaken = User(user.addresses, {**user.environment, "APE_ACCOUNTS_deployer_PASSPHRASE": "battery"})
     done = mistaken.deploy(network, "--account", "deployer", "--out", str(tmp_path / "x.json"))
     assert done.returncode != 0
     assert "--account: wrong passphrase for 'deployer'; set APE_ACCOUNTS_deployer_PASSPHRASE" in done.stderr
@@ -276,6 +216,19 @@ def test_a_node_that_does_not_answer_is_an_error_of_the_option(user):
     assert done.returncode != 0
     assert "Error: --network: " in done.stderr
     assert "SEPOLIA_RPC_URL" in done.stderr
+
+
+def test_a_mainnet_gets_no_single_signer(user, tmp_path):
+    with anvil(MAINNET) as node:
+        tokens = ("--quote", PLACE, "--weth", PLACE[:-1] + "2")
+        for address in tokens[1::2]:
+            node.web3.provider.make_request("anvil_setCode", [address, "0x00"])
+        done = user.deploy(
+            f"ethereum:mainnet:{node.url}", "--account", "deployer", *tokens, "--out", str(tmp_path / "x")
+        )
+        assert node.web3.eth.block_number == 0
+    assert done.returncode != 0
+    assert "--signers: missing; on Ethereum pass --signers" in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -302,8 +255,8 @@ def test_options_that_name_nothing_known():
     assert refusal(deploy.read_underlyings, many) == "--underlyings: at most 255 (got 256)"
 
 
-def test_addresses_that_are_no_tokens(chain, project_contracts, token, accounts):
-    provider = chain.provider
+def test_addresses_that_are_no_tokens(ape_chain, project_contracts, token, accounts):
+    provider = ape_chain.provider
     other = accounts[5].address
     assert refusal(deploy.read_tokens, token.address, None, provider).startswith("--weth: missing; pass it together")
     assert refusal(deploy.read_tokens, None, token.address, provider).startswith("--quote: missing; pass it together")
@@ -318,7 +271,7 @@ def test_addresses_that_are_no_tokens(chain, project_contracts, token, accounts)
 
 
 def test_contracts_that_are_no_tokens(project_contracts, deployer, token):
-    market_data = deployer.deploy(project_contracts.MarketData, 3600)
+    market_data = deployer.deploy(project_contracts.MarketData, chain.RISE, chain.FALL)
     pair = (token.address, market_data.address)
     assert "is no ERC-20 token with decimals" in refusal(deploy.existing_tokens, project_contracts, pair)
     fine = deployer.deploy(project_contracts.Token, "Too fine", "FINE", 19)
@@ -327,32 +280,52 @@ def test_contracts_that_are_no_tokens(project_contracts, deployer, token):
     )
 
 
-def test_a_deployment_can_use_tokens_that_are_there(project_contracts, deployer, token, chain):
+def test_a_deployment_can_use_tokens_that_are_there(project_contracts, deployer, token, ape_chain):
     weth = deployer.deploy(project_contracts.Token, "Wrapped Ether", "WETH", 18)
     tokens = deploy.existing_tokens(project_contracts, (token.address, weth.address))
     house = deploy.read_methodology("house")
-    sent = len(chain.history[deployer.address].sessional)
+    sent = len(ape_chain.history[deployer.address].sessional)
     deployed = protocol.deploy(project_contracts, deployer, house, deploy.read_underlyings("ETH"), tokens)
-    receipts = chain.history[deployer.address].sessional[sent:]
-    described = deploy.describe(deployed, "house", receipts, chain.provider)
+    receipts = ape_chain.history[deployer.address].sessional[sent:]
+    described = deploy.describe(deployed, "house", receipts, ape_chain.provider)
     assert described["tokens"]["quote"] == {"address": token.address, "transaction": None, "decimals": 6}
-    assert len(receipts) == protocol.STEPS
+    assert len(receipts) == protocol.STEPS + 1
 
 
-def test_files_that_cannot_be_written(chain, tmp_path):
-    assert refusal(deploy.read_out, tmp_path, chain.provider).startswith("--out: ")
+def test_signers_that_cannot_be(ape_chain, accounts):
+    provider, one, other = ape_chain.provider, accounts[0], accounts[1].address
+    pair = f"{one.address}, {other}"
+    assert deploy.read_signers(None, None, one, provider) == ([one.address], 1)
+    assert deploy.read_signers(pair, 2, one, provider) == ([one.address, other], 2)
+    many = ",".join(account.address for account in accounts[:17])
+    for text, threshold, why in (
+        (None, 1, "--signers: missing; pass it together with --threshold"),
+        (pair, None, "--threshold: missing; pass it together with --signers"),
+        (pair, 0, "--threshold: must be 1 to 2, the number of signers (got 0)"),
+        (pair, 3, "--threshold: must be 1 to 2, the number of signers (got 3)"),
+        ("", 1, "--signers: must be an address"),
+        (f"{other},", 1, "--signers: must be an address"),
+        (f"{other},{other.lower()}", 1, "--signers: must be different addresses"),
+        (f"{other},{protocol.NOBODY}", 1, "--signers: the zero address signs nothing"),
+        (many, 1, "--signers: at most 16 (got 17)"),
+    ):
+        assert refusal(deploy.read_signers, text, threshold, one, provider).startswith(why)
+
+
+def test_files_that_cannot_be_written(ape_chain, tmp_path):
+    assert refusal(deploy.read_out, tmp_path, ape_chain.provider).startswith("--out: ")
     (tmp_path / "file").write_text("")
-    message = refusal(deploy.read_out, tmp_path / "file" / "x.json", chain.provider)
+    message = refusal(deploy.read_out, tmp_path / "file" / "x.json", ape_chain.provider)
     assert message.startswith(f"--out: {tmp_path / 'file'} cannot be made")
 
 
-def test_accounts_that_are_not_there(chain):
-    assert refusal(options.read_account, "nobody", chain.provider).startswith("--account: no account 'nobody'")
+def test_accounts_that_are_not_there(ape_chain):
+    assert refusal(options.read_account, "nobody", ape_chain.provider).startswith("--account: no account 'nobody'")
     live = SimpleNamespace(network=SimpleNamespace(is_dev=False))
     assert refusal(options.read_account, None, live).startswith("--account: missing; `ape accounts list`")
 
 
-def test_files_that_cannot_be_loaded(project_contracts, chain, file, path, tmp_path):
+def test_files_that_cannot_be_loaded(project_contracts, ape_chain, file, path, tmp_path):
     """On the session's local chain, which is not that of the file."""
 
     def why(content: Any) -> str:
@@ -366,5 +339,5 @@ def test_files_that_cannot_be_loaded(project_contracts, chain, file, path, tmp_p
     assert "is no deployment file" in why("{")
     assert "is no deployment file" in why([])
     assert "has no 'tokens'" in why({"contracts": {}})
-    assert f"is of chain {SEPOLIA}, but this is chain {chain.chain_id}" in why(file)
-    assert "has no code at" in why({**file, "chain_id": chain.chain_id})
+    assert f"is of chain {SEPOLIA}, but this is chain {ape_chain.chain_id}" in why(file)
+    assert "has no code at" in why({**file, "chain_id": ape_chain.chain_id})
