@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from python_model import calibration, case, listing, methodology, svi
+from python_model import calibration, case, listing, methodology, option_chain, snapshots, svi
 from python_model.portfolio import SECONDS_PER_YEAR, SVI, Expiry, Market, Underlying
 from scripts import chain, feed, protocol
 from scripts.options import NetworkCommand, read_account, unlock, wrong
@@ -94,9 +94,9 @@ def bar(console: Console, description: str, total: int) -> Iterator[Any]:
 # ------------------------------------------------------------------------------------------------------ the recording
 
 
-def fitted(recorded: calibration.Chain, fits: Mapping[str, Sequence[calibration.SliceFit]]) -> Market:
+def fitted(recorded: option_chain.Chain, fits: Mapping[str, Sequence[calibration.SliceFit]]) -> Market:
     """The market of a chain and its fits, in the digits of M-0, with rate 0 as `calibration` explains."""
-    places = calibration.PRICE_DECIMALS
+    places = option_chain.PRICE_DECIMALS
     underlyings = {}
     for name, own in recorded.underlyings.items():
         rows = []
@@ -108,7 +108,7 @@ def fitted(recorded: calibration.Chain, fits: Mapping[str, Sequence[calibration.
         underlyings[name] = Underlying(
             spot=round(own.spot, places),
             confidence=own.confidence,
-            scan_range=calibration.SCAN_RANGE,
+            scan_range=snapshots.SCAN_RANGE,
             perp_mark=round(own.perp_mark, places),
             expiries=tuple(rows),
         )
@@ -125,18 +125,13 @@ def read_recording(text: str, console: Console) -> Recording:
             known = ", ".join(sorted(p.stem for p in case.MARKETS.glob("*.yaml")))
             raise bad_chain(f"no such file, and no snapshot of that name (got {text!r}; snapshots: {known})") from None
     try:
-        recorded = calibration.read_chain(path)
-        for name, own in recorded.underlyings.items():
-            if len(own.slices) > calibration.MAX_EXPIRIES:
-                raise bad_chain(
-                    f"{path.name}: {name} has {len(own.slices)} expiries (at most {calibration.MAX_EXPIRIES})"
-                )
+        recorded = option_chain.read_chain(path)
         with bar(console, "fitting", sum(len(own.slices) for own in recorded.underlyings.values())) as advance:
             fits = {
                 name: calibration.fit_surface(own.slices, on_fit=lambda _: advance())
                 for name, own in recorded.underlyings.items()
             }
-    except calibration.CalibrationError as error:
+    except option_chain.CalibrationError as error:
         raise bad_chain(f"{path.name}: {error}") from error
     errors = {(name, fit.quotes.expiry): fit.rmse for name, slices in fits.items() for fit in slices}
     return Recording(path.name, fitted(recorded, fits), errors)
@@ -213,49 +208,50 @@ def stage(contracts: Any, market: Market, chosen: Sequence[Any], relayer: Any, c
     return Feed(deployed, signers[:threshold], relayer)
 
 
-def choose(deployed: protocol.Protocol, aliases: Sequence[str], chosen: Sequence[Any]) -> list[Any]:
+def choose(deployed: protocol.Protocol, accounts: Mapping[str, Any]) -> list[Any]:
     """As many of the accounts as the feed needs; an error where one is no signer or they are too few."""
     signed_feed = deployed.signed_feed
-    for alias, account in zip(aliases, chosen, strict=True):
+    for alias, account in accounts.items():
         if not signed_feed.is_signer(account):
             raise wrong("signer", f"{alias!r} ({account.address}) is no signer of the feed at {signed_feed.address}")
     needed = signed_feed.threshold()
-    if len(chosen) < needed:
-        raise wrong("signer", f"the feed needs {needed} signatures; pass --signer as many times (got {len(chosen)})")
+    if len(accounts) < needed:
+        raise wrong("signer", f"the feed needs {needed} signatures; pass --signer as many times (got {len(accounts)})")
     if not deployed.market_data.is_publisher(signed_feed):
         raise wrong("deployment", f"market data at {deployed.market_data.address} do not take the feed for a publisher")
-    return list(chosen[:needed])
+    return list(accounts.values())[:needed]
 
 
-def read_aliases(aliases: Sequence[str], provider: Any) -> list[Any]:
-    """The accounts that sign, unlocked."""
+def read_signers(aliases: Sequence[str], provider: Any) -> dict[str, Any]:
+    """The accounts that sign, by alias."""
     if len(set(aliases)) != len(aliases):
         raise wrong("signer", f"must be different accounts (got {', '.join(aliases)})")
-    accounts = [read_account(alias, provider, "signer") for alias in aliases]
-    for account in accounts:
-        unlock(account, "signer")
-    return accounts
+    return {alias: read_account(alias, provider, "signer") for alias in aliases}
+
+
+def compiled(console: Console, use_cache: bool) -> SimpleNamespace:
+    """Every contract by name. The cache misses a change in an imported module: it is good for calls, not to deploy."""
+    with console.status("Compiling"), logger.at_level(LogLevel.WARNING):
+        return SimpleNamespace(**ape.project.load_contracts(use_cache=use_cache))
 
 
 def find_feed(
-    path: Path | None,
-    contracts: Any,
-    market: Market,
-    aliases: Sequence[str],
-    relayer: Any,
-    console: Console,
+    path: Path | None, market: Market, accounts: Mapping[str, Any], relayer: Any, provider: Any, console: Console
 ) -> Feed:
-    """The feed of a deployment file, or on a local network that of a stage deployed now."""
-    provider = contracts.ClearingHouse.provider
-    chosen = read_aliases(aliases, provider)
+    """The feed of a deployment file, or on a local network that of a stage deployed now; accounts sign, by alias."""
+    chosen = list(accounts.values())
+    is_local = path is None and provider.network.is_dev
+    file = path or ROOT / "build" / "deployments" / f"{provider.chain_id}.json"
+    if is_local and not file.is_file():
+        return stage(compiled(console, False), market, chosen, relayer, console)
     try:
-        deployed = protocol.load(path or ROOT / "build" / "deployments" / f"{provider.chain_id}.json", contracts)
+        deployed = protocol.load(file, compiled(console, True))
     except protocol.DeploymentError as error:
         # A file of an earlier run of a local chain says nothing of this one.
-        if path is None and provider.network.is_dev:
-            return stage(contracts, market, chosen, relayer, console)
+        if is_local:
+            return stage(compiled(console, False), market, chosen, relayer, console)
         raise wrong("deployment", str(error)) from None
-    return Feed(deployed, choose(deployed, aliases, chosen), relayer)
+    return Feed(deployed, choose(deployed, accounts), relayer)
 
 
 def submit(to: Feed, name: str, update: Sequence[Any], deadline: int) -> Any:
@@ -355,6 +351,11 @@ def cli(
         raise wrong("now", "sets the clock of the chain, which only a local network lets; leave it out")
     if valid < 1:
         raise wrong("valid", f"must be at least a second (got {valid})")
+    relayer, accounts = None, read_signers(aliases, provider)
+    if not dry_run:
+        relayer = read_account(alias, provider)
+        if deployment is not None and not deployment.is_file():
+            raise wrong("deployment", f"{deployment}: no such file; `make deploy` makes it")
     recording = read_recording(recorded, console)
     market = recording.market
     head = int(provider.get_block("latest").timestamp)
@@ -363,12 +364,10 @@ def cli(
     if dry_run:
         return
 
-    relayer = read_account(alias, provider)
     unlock(relayer)
-    # The cache misses a change in an imported module.
-    with console.status("Compiling"), logger.at_level(LogLevel.WARNING):
-        contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
-    to = find_feed(deployment, contracts, market, aliases, relayer, console)
+    for account in accounts.values():
+        unlock(account, "signer")
+    to = find_feed(deployment, market, accounts, relayer, provider, console)
     unknown = sorted(set(market.underlyings) - set(to.deployed.names))
     if unknown:
         console.print(f"Left out, as the deployment does not know them: {', '.join(unknown)}")

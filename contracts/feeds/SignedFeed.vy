@@ -4,8 +4,8 @@
 """
 @title Signed feed: market data that some of many signers have agreed to
 @notice A publisher of market data that anybody may relay to. The public surface, with its natspec, is ISignedFeed.
-@custom:security Judges an update by itself and against the last surface; whether it is newer, within bounds and to be
-        believed, market data judge. The owner chooses signers, and so what is believed: it belongs behind a timelock.
+@custom:security Judges an update by itself, static arbitrage included, and against the last surface; whether it is newer,
+        within bounds and to be believed, market data judge. The owner chooses signers, and so what is believed: it belongs behind a timelock.
 """
 
 from snekmate.auth import ownable
@@ -15,6 +15,7 @@ from snekmate.utils import eip712_domain_separator
 
 from contracts.interfaces import IMarketData
 from contracts.interfaces import ISignedFeed
+from contracts.libraries import surface
 
 implements: ISignedFeed
 
@@ -112,6 +113,7 @@ def submit(update: IMarketData.Update, deadline: uint256, signatures: DynArray[B
         old = self._read_named(update.underlying)
         if new[0] != old[0] or new[1] != old[1]:
             self._check_whole(update.timestamp, old, new)
+        surface.require_free_of_arbitrage(update.expiries, update.timestamp)
     taken: bool = extcall market_data.publish(update)
     # A surface that was doubted is not there: the next one is compared with what is.
     if taken and new[0] != 0:
@@ -311,8 +313,8 @@ def _digest(update: IMarketData.Update, deadline: uint256) -> bytes32:
     hashes: bytes32[MAX_EXPIRIES] = empty(bytes32[MAX_EXPIRIES])
     n: uint256 = 0
     for e: IMarketData.ExpiryUpdate in update.expiries:
-        surface: bytes32 = keccak256(abi_encode(SURFACE_TYPE, e.surface))
-        hashes[n] = keccak256(abi_encode(EXPIRY_TYPE, e.expiry, e.forward, e.rate, surface))
+        of_surface: bytes32 = keccak256(abi_encode(SURFACE_TYPE, e.surface))
+        hashes[n] = keccak256(abi_encode(EXPIRY_TYPE, e.expiry, e.forward, e.rate, of_surface))
         n += 1
     packed: Bytes[32 * MAX_EXPIRIES] = slice(abi_encode(hashes), 0, 32 * n)
     return eip712_domain_separator._hash_typed_data_v4(

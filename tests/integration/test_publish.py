@@ -175,13 +175,12 @@ def test_a_recording_can_be_brought_once(published, user, common):
     ("arguments", "why"),
     [
         (("--signer", "alpha"), "--signer: the feed needs 2 signatures; pass --signer as many times (got 1)"),
-        ((), "--signer: the feed needs 2 signatures"),
         (("--signer", "alpha", "--signer", "alpha"), "--signer: must be different accounts (got alpha, alpha)"),
         (("--signer", "alpha", "--signer", "stranger"), "--signer: 'stranger' (0x"),
         (("--signer", "alpha", "--signer", "delta"), "--signer: no account 'delta'"),
         (("--now", "--signer", "alpha", "--signer", "beta"), "--now: sets the clock of the chain"),
         (("--valid", "0"), "--valid: must be at least a second (got 0)"),
-        (("--deployment", "/nowhere.json"), "--deployment: /nowhere.json: cannot be read"),
+        (("--deployment", "/nowhere.json"), "--deployment: /nowhere.json: no such file"),
     ],
 )
 def test_options_that_cannot_be(user, common, arguments, why):

@@ -377,6 +377,37 @@ def test_a_surface_that_was_doubted_names_nothing(later):
     assert later.named() == before
 
 
+# ------------------------------------------------------------------------------------------------------- arbitrage
+
+
+@pytest.mark.parametrize(
+    ("i", "smile", "reason"),
+    [
+        (1, {"a": -ONE // 10}, "surface: variance"),
+        (1, {"b": 2 * ONE}, "surface: wings"),
+        # Axel Vogt's slice, of which Gatheral and Jacquier (2014) show that its density turns negative.
+        (
+            2,
+            {"a": -41 * ONE // 1000, "b": 1331 * ONE // 10**4, "rho": 306 * ONE // 1000}
+            | {"m": 3586 * ONE // 10**4, "sigma": 4153 * ONE // 10**4},
+            "surface: butterfly",
+        ),
+        # A month with less variance than its first week.
+        (1, {"a": 0, "b": ONE // 1000}, "surface: calendar"),
+    ],
+    ids=["variance", "wings", "butterfly", "calendar"],
+)
+def test_a_surface_that_can_be_traded_against_is_refused(later, i, smile, reason):
+    """However many have signed it, the one before stays until its heartbeat ends."""
+    expiries = [e.expiry for e in whole().expiries]
+    before = later.read(expiries)
+    assert later.tries(whole()) is None
+    assert later.tries(with_surface(whole(), i, **smile)) == reason
+    # Its prices may go on without it.
+    later.submit(prices(days=DAYS))
+    assert later.read(expiries)[2::2] == before[2::2]
+
+
 # ------------------------------------------------------------------------------------------------------- the owner
 
 
