@@ -271,7 +271,7 @@ def test_addresses_that_are_no_tokens(ape_chain, project_contracts, token, accou
 
 
 def test_contracts_that_are_no_tokens(project_contracts, deployer, token):
-    market_data = deployer.deploy(project_contracts.MarketData, chain.RISE, chain.FALL)
+    market_data = deployer.deploy(project_contracts.MarketData, chain.AT_ONCE, chain.AT_ONCE)
     pair = (token.address, market_data.address)
     assert "is no ERC-20 token with decimals" in refusal(deploy.existing_tokens, project_contracts, pair)
     fine = deployer.deploy(project_contracts.Token, "Too fine", "FINE", 19)

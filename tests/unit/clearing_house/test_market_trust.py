@@ -74,9 +74,7 @@ def second_source_is_missing(world: World) -> None:
     contracts, owner = world.contracts, world.owner
     aggregator = owner.deploy(contracts.Aggregator, 8, "ETH / USD")
     aggregator.push(2000 * 10**8, sender=owner)
-    source = owner.deploy(
-        contracts.ChainlinkSource, aggregator, DAY, 10**9, 10**15, ONE // 200, chain.NOBODY, 0
-    )
+    source = owner.deploy(contracts.ChainlinkSource, aggregator, DAY, 10**9, 10**15, ONE // 200, chain.NOBODY, 0)
     terms(world, second_source=source)
     world.wait(1)
     assert publish(world)
@@ -88,9 +86,7 @@ def second_source_is_missing(world: World) -> None:
 def second_source_disagrees(world: World) -> None:
     contracts, owner = world.contracts, world.owner
     aggregator = owner.deploy(contracts.Aggregator, 8, "ETH / USD")
-    source = owner.deploy(
-        contracts.ChainlinkSource, aggregator, DAY, 10**9, 10**15, ONE // 200, chain.NOBODY, 0
-    )
+    source = owner.deploy(contracts.ChainlinkSource, aggregator, DAY, 10**9, 10**15, ONE // 200, chain.NOBODY, 0)
     terms(world, second_source=source, widest=ONE // 50)
     aggregator.push(2100 * 10**8, sender=owner)
     world.wait(1)
