@@ -30,7 +30,7 @@ from scripts.options import NetworkCommand, read_account, read_address, unlock, 
 ROOT = Path(__file__).resolve().parents[1]
 CODE_LIMIT = 24_576  # EIP-170, bytes of runtime code
 # What everything takes, rounded up: a deployment that stops half-way has cost money and is worth nothing.
-GAS = 42_000_000
+GAS = 45_000_000
 MAX_UNDERLYINGS = 255
 MAX_DECIMALS = 18
 MAX_SIGNERS = 16

@@ -126,6 +126,9 @@ def read_recording(text: str, console: Console) -> Recording:
             raise bad_chain(f"no such file, and no snapshot of that name (got {text!r}; snapshots: {known})") from None
     try:
         recorded = option_chain.read_chain(path)
+    except (ValueError, OSError) as error:  # of the chain, or of pandas: it is no table
+        raise bad_chain(f"{path.name}: {error}") from error
+    try:
         with bar(console, "fitting", sum(len(own.slices) for own in recorded.underlyings.values())) as advance:
             fits = {
                 name: calibration.fit_surface(own.slices, on_fit=lambda _: advance())

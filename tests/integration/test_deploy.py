@@ -192,7 +192,7 @@ def test_an_account_without_funds_is_told_how_much_it_needs(user, network, tmp_p
     assert done.returncode != 0
     assert "--account: 0x" in done.stderr
     assert "has 0.000000 ETH" in done.stderr
-    assert "42 million gas" in done.stderr
+    assert "45 million gas" in done.stderr
 
 
 def test_a_wrong_passphrase_says_where_the_right_one_belongs(user, network, tmp_path):
