@@ -144,7 +144,8 @@ def exact_linear(account: Account, market: Market, clock: chain.Clock, preset: M
     for name, u in NAMES.items():
         if name not in market.underlyings:
             continue
-        *_, perp_mark, confidence, scan_range, expiries = chain.update(u, market.underlyings[name], 0, clock)
+        *_, perp_mark, confidence, expiries = chain.update(u, market.underlyings[name], 0, clock)
+        scan_range = chain.scaled(market.underlyings[name].scan_range, 12)
         forwards = {e[0]: e[1] * 10**9 for e in expiries}
         buckets: dict[int, Fraction] = defaultdict(Fraction)
         for word in legs:

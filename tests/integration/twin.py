@@ -18,6 +18,7 @@ from python_model import collateral, fees, funding, interest, portfolio, settlem
 from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position, Underlying
 from scripts import chain
 from tests import tolerances as t
+from tests.stateful.market import STALE_CONFIDENCE
 
 NAME = "ETH"
 # Instrument: kind, expiry, strike.
@@ -96,7 +97,8 @@ class Twin:
         if now in self.rounded:
             rows = [replace(e, forward=self.rounded[now]) if e.expiry == self.expiry else e for e in rows]
         paid = float(funding.accumulated(times, mark, spot, now, chain.HEARTBEAT_SECONDS))
-        return Market(now, {NAME: replace(state, expiries=tuple(rows), perp_funding=paid)})
+        confidence = state.confidence if self.is_fresh(now) else max(state.confidence, STALE_CONFIDENCE)
+        return Market(now, {NAME: replace(state, expiries=tuple(rows), perp_funding=paid, confidence=confidence)})
 
     def round_forward(self, now: int, rounded: float) -> None:
         """Take over by how much the contract rounds down the forward that is being fixed, at most 1e-9 USD."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from tests.stateful.drawing import (
     stretches,
 )
 from tests.stateful.machine import FOR_EVER, PPM
+from tests.stateful.market import WIDEST
 from tests.stateful.state import (
     CALL,
     COLLECTOR,
@@ -83,6 +85,12 @@ class Life(Users):
         self.wait(seconds)
         for name in fresh:
             self.publish(name, self.mirror.market[name])
+
+    @action(names=st.sampled_from([("ETH",), ("BTC",), ("ETH", "BTC")]), price=st.sampled_from([0.7, 1.0, 1.3]))
+    def prices_are_doubted(self, names: tuple[str, ...], price: float) -> None:
+        """Nothing of them is taken over: no risk is taken and nobody liquidated until others come (INV-13)."""
+        for name in names:
+            self.publish(name, replace(self.moved(name, price), confidence=1.5 * WIDEST))
 
     @action(
         often=4,

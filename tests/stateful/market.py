@@ -21,6 +21,8 @@ from tests.stateful.state import (
 
 MILLION = 10**6
 DEPTH_SPEED = 14
+# Half-width of the confidence beyond which an update is doubted.
+WIDEST = 0.02
 # Of a spot that is not fresh.
 STALE_CONFIDENCE = 0.05
 
@@ -37,6 +39,8 @@ class MarketMirror:
         self.market: dict[str, Underlying] = {}
         # When each underlying and each of its expiries was last published.
         self.published: dict[tuple[str, int], int] = {}
+        # What was published last of these was doubted: nothing of it was taken over.
+        self.doubted: set[str] = set()
         # Share of the depths of M-12 that is left, its target and since when, 1e-6, by underlying (M-23).
         self.depths: dict[str, tuple[int, int, int]] = dict.fromkeys(names, (MILLION, MILLION, 0))
         # Times with spot and mark of the perpetual at 1e-9 USD, by underlying.
@@ -50,13 +54,17 @@ class MarketMirror:
     def publish(self, sender: str, name: str, state: Underlying) -> None:
         """Replace the state of an underlying and of the expiries named."""
         self._require(sender == self.publisher, "market: publisher")
+        # Not cleared: other copies share the old one.
+        self._seen = {}
+        if state.confidence > WIDEST:
+            self.doubted.add(name)
+            return
+        self.doubted.discard(name)
         known = {e.expiry: e for e in (*(self.market[name].expiries if name in self.market else ()), *state.expiries)}
         self.market[name] = replace(state, expiries=tuple(known[expiry] for expiry in sorted(known)))
         self.depths[name] = (self.depth(name), self.depth_target(self.names[name]), self.now)
         self.course[name].append((self.now, round(state.spot * 10**9), round(state.perp_mark * 10**9)))
         self.published.update({(name, e.expiry): self.now for e in state.expiries} | {(name, 0): self.now})
-        # Not cleared: other copies share the old one.
-        self._seen = {}
 
     def depth(self, name: str) -> int:
         """Where the share of the depths is now, 1e-6: it moves by fourteen a second at most."""
@@ -69,7 +77,12 @@ class MarketMirror:
         raise NotImplementedError
 
     def is_current(self, name: str, expiry: int) -> bool:
-        """Whether an underlying (expiry 0) or an expiry is within its heartbeat: an expired one as of its end."""
+        """Whether an underlying (expiry 0) or an expiry is within its heartbeat: an expired one as of its end.
+
+        Where an update was doubted, the underlying is not until one is taken over.
+        """
+        if expiry == 0 and name in self.doubted:
+            return False
         seen_at = min(self.now, expiry) if expiry else self.now
         return seen_at <= self.published[name, expiry] + self.heartbeat or self._is_settled(name, expiry)
 

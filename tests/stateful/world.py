@@ -19,6 +19,7 @@ from python_model.case import read_market
 from python_model.methodology import Methodology
 from python_model.portfolio import Market
 from scripts import chain, protocol
+from tests.stateful.market import WIDEST
 from tests.stateful.state import SILENT, UNIT, USDC, WETH
 
 GAS = 16_000_000
@@ -163,7 +164,8 @@ def build(contracts: Any, accounts: Any, provider: Any, methodology: Methodology
     users = others[:3]
     tokens = protocol.deploy_tokens(contracts, owner)
     # What a scan range does is tested with market data: here it stays.
-    terms = chain.fixed_terms(SCAN_RANGE)
+    *fixed, _, jump, confirmation = chain.fixed_terms(SCAN_RANGE)
+    terms = (*fixed, chain.scaled(WIDEST, 12), jump, confirmation)
     names = chain.ids(["ETH", "BTC"])
     deployed = protocol.deploy(contracts, owner, methodology, names, tokens, terms=terms, trusted=True)
     now = provider.get_block("latest").timestamp + 1
