@@ -18,6 +18,7 @@ from contracts.libraries import liquidity
 from contracts.libraries import outside
 from contracts.modules import dynamics as course
 from contracts.modules import funding as perpetuals
+from contracts.modules import market_terms
 from contracts.modules import oracle_guard
 from contracts.modules import settlements
 
@@ -26,6 +27,7 @@ implements: IMarketData
 initializes: ownable
 initializes: ownable_2step[ownable := ownable]
 initializes: course
+initializes: market_terms
 initializes: oracle_guard
 initializes: perpetuals
 initializes: settlements
@@ -37,6 +39,7 @@ exports: (
     ownable_2step.accept_ownership,
     course.rise,
     course.fall,
+    market_terms.terms,
 )
 
 event PublisherSet:
@@ -46,16 +49,11 @@ event PublisherSet:
 event DepthSourceSet:
     depth_source: address
 
-# Longer, data would hardly be data; and block times plus it must not overflow.
-MAX_HEARTBEAT: constant(uint256) = 7 * 86400
-MAX_HALFLIFE: constant(uint256) = 365 * 86400
-MAX_CONFIRMATION: constant(uint256) = 2**16 - 1
 # 1e-9 quote units: 1e-6 to 1e8. With 128 legs of the greatest size at this price no charge overflows (see Methodology).
 MIN_PRICE: constant(uint256) = 10**3
 MAX_PRICE: constant(uint256) = 10**17
 # 1e-12 units.
 ONE: constant(uint256) = 10**12
-MAX_MULTIPLE: constant(uint256) = 10 * 10**12
 # Of spot, what it may be off while its data are not fresh.
 STALE_CONFIDENCE: constant(uint256) = 5 * 10**10
 MAX_RATE: constant(int256) = 10**12
@@ -82,9 +80,6 @@ depth_source: public(address)
 # forward heartbeat 20 | surface heartbeat 20 | zero 63 | doubted 1.
 _heads: HashMap[uint256, uint256[2]]
 _expiries: HashMap[uint256, HashMap[uint256, uint256[2]]]
-# heartbeat 20 | forward heartbeat 20 | surface heartbeat 20 | halflife 28 | floor 40 | cap 40 | multiple 44 | zero 43 |
-# set 1; and second source 160 | widest 40 | jump 40 | confirmation 16.
-_terms: HashMap[uint256, uint256[2]]
 
 
 @deploy
@@ -132,31 +127,7 @@ def set_terms(underlying: uint256, terms: IMarketData.Terms):
     """
     ownable._check_owner()
     assert underlying != 0 and underlying < 256, "market: underlying"
-    assert terms.heartbeat_seconds <= MAX_HEARTBEAT, "market: heartbeat"
-    assert terms.forward_heartbeat_seconds <= MAX_HEARTBEAT, "market: forward heartbeat"
-    assert terms.surface_heartbeat_seconds <= MAX_HEARTBEAT, "market: surface heartbeat"
-    assert terms.multiple != 0 and terms.multiple <= MAX_MULTIPLE, "market: multiple"
-    assert terms.halflife_seconds != 0 and terms.halflife_seconds <= MAX_HALFLIFE, "market: halflife"
-    assert terms.floor != 0 and terms.floor <= terms.cap, "market: floor"
-    assert terms.cap <= ONE, "market: cap"
-    assert terms.initial >= terms.floor and terms.initial <= terms.cap, "market: initial"
-    assert terms.widest <= ONE, "market: widest"
-    assert terms.jump <= ONE, "market: jump"
-    assert terms.confirmation_seconds <= MAX_CONFIRMATION, "market: confirmation"
-    self._terms[underlying] = [
-        (terms.heartbeat_seconds << 236)
-        | (terms.forward_heartbeat_seconds << 216)
-        | (terms.surface_heartbeat_seconds << 196)
-        | (terms.halflife_seconds << 168)
-        | (terms.floor << 128)
-        | (terms.cap << 88)
-        | (terms.multiple << 44)
-        | 1,
-        (convert(terms.second_source, uint256) << 96)
-        | (terms.widest << 56)
-        | (terms.jump << 16)
-        | terms.confirmation_seconds,
-    ]
+    market_terms._set(underlying, terms)
     if self._heads[underlying][0] == 0:
         course._begin(underlying, terms.initial, terms.multiple)
         self._heads[underlying][1] = course._course(terms.initial, terms.initial, liquidity.ONE, liquidity.ONE)
@@ -166,7 +137,6 @@ def set_terms(underlying: uint256, terms: IMarketData.Terms):
             course._variances[underlying], terms.multiple, terms.floor, terms.cap
         )
         self._heads[underlying][1] = course._bent(word, target, course._depth_target_of(word))
-    log IMarketData.TermsSet(underlying=underlying, terms=terms)
 
 
 @external
@@ -180,7 +150,7 @@ def publish(update: IMarketData.Update) -> bool:
     head: uint256 = self._heads[update.underlying][0]
     word: uint256 = self._heads[update.underlying][1]
     assert update.timestamp > head & BITS_32, "market: timestamp not newer"
-    terms: uint256 = self._terms[update.underlying][0]
+    terms: uint256 = market_terms._rules(update.underlying)
     assert terms != 0, "market: no terms"
     self._check_price(update.spot)
     self._check_price(update.perp_mark)
@@ -206,20 +176,20 @@ def publish(update: IMarketData.Update) -> bool:
             head >> 184,
             update.spot,
             update.timestamp - (head & BITS_32),
-            (terms >> 168) & (2**28 - 1),
+            market_terms._halflife(terms),
         )
     target: uint256 = course._target(
-        variance, (terms >> 44) & (2**44 - 1), (terms >> 128) & BITS_40, (terms >> 88) & BITS_40
+        variance, market_terms._multiple(terms), market_terms._floor(terms), market_terms._cap(terms)
     )
     depth_target: uint256 = self._depth_target(update.underlying, course._depth_target_of(word))
     self._heads[update.underlying] = [
         (update.spot << 184)
         | (update.perp_mark << 112)
         | (confidence << 72)
-        | ((terms >> 236) << 32)
+        | (market_terms._heartbeat(terms) << 32)
         | update.timestamp,
         # With the heartbeats of expiries, and without a doubt.
-        (course._bent(word, target, depth_target) & ~course.REST) | (((terms >> 196) & (2**40 - 1)) << 64),
+        (course._bent(word, target, depth_target) & ~course.REST) | (market_terms._expiry_heartbeats(terms) << 64),
     ]
     for e: IMarketData.ExpiryUpdate in update.expiries:
         self._store(update.underlying, update.timestamp, e)
@@ -324,30 +294,6 @@ def dynamics(underlying: uint256) -> IMarketData.Dynamics:
     )
 
 
-@external
-@view
-def terms(underlying: uint256) -> IMarketData.Terms:
-    """
-    @custom:see IMarketData
-    """
-    first: uint256 = self._terms[underlying][0]
-    second: uint256 = self._terms[underlying][1]
-    return IMarketData.Terms(
-        heartbeat_seconds=first >> 236,
-        forward_heartbeat_seconds=(first >> 216) & BITS_20,
-        surface_heartbeat_seconds=(first >> 196) & BITS_20,
-        multiple=(first >> 44) & (2**44 - 1),
-        halflife_seconds=(first >> 168) & (2**28 - 1),
-        floor=(first >> 128) & BITS_40,
-        cap=(first >> 88) & BITS_40,
-        initial=0,
-        second_source=convert(second >> 96, address),
-        widest=(second >> 56) & BITS_40,
-        jump=(second >> 16) & BITS_40,
-        confirmation_seconds=second & (2**16 - 1),
-    )
-
-
 @internal
 def _judge(update: IMarketData.Update, before: uint256, is_doubted: bool) -> (uint256, uint256):
     """
@@ -357,24 +303,23 @@ def _judge(update: IMarketData.Update, before: uint256, is_doubted: bool) -> (ui
     @param is_doubted Whether the one before was doubted.
     @return The confidence, widened; and the doubt.
     """
-    guard: uint256 = self._terms[update.underlying][1]
+    guard: uint256 = market_terms._guard(update.underlying)
     confidence: uint256 = update.confidence
-    if guard >> 96 != 0:
+    source: address = market_terms._second_source(guard)
+    if source != empty(address):
         answered: bool = False
-        confidence, answered = oracle_guard._confidence(
-            convert(guard >> 96, address), update.spot, update.confidence
-        )
+        confidence, answered = oracle_guard._confidence(source, update.spot, update.confidence)
         if not answered:
             return confidence, oracle_guard.NO_SECOND_SOURCE
-    if confidence > (guard >> 56) & BITS_40 or confidence >= ONE:
+    if confidence > market_terms._widest(guard) or confidence >= ONE:
         return confidence, oracle_guard.TOO_WIDE
     if oracle_guard._is_jump(
         update.underlying,
         before,
         update.spot,
         update.timestamp,
-        (guard >> 16) & BITS_40,
-        guard & (2**16 - 1),
+        market_terms._jump(guard),
+        market_terms._confirmation(guard),
         is_doubted,
     ):
         return confidence, oracle_guard.JUMP

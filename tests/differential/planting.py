@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,9 @@ class Defect:
     text: str
     planted: str
     rebuilds: str
+
+
+Job = tuple[Defect | None, str]
 
 
 def plant(folder: Path, defect: Defect | None) -> Path:
@@ -57,13 +60,36 @@ def build(folder: Path, defect: Defect | None, contract: str) -> str:
     return run.stdout.strip()
 
 
+class Builds(Mapping[str, Future[str]]):
+    """Bytecode by name of a job, a defect and the contract that it is in, compiled when it is first asked for.
+
+    So processes that share the tests of a file do not compile what only another one needs.
+    """
+
+    def __init__(self, pool: Executor, folder: Callable[[str], Path], jobs: Mapping[str, Job]) -> None:
+        self.pool, self.folder, self.jobs = pool, folder, jobs
+        self.futures: dict[str, Future[str]] = {}
+
+    def __getitem__(self, name: str) -> Future[str]:
+        """The build of a job."""
+        if name not in self.futures:
+            self.futures[name] = self.pool.submit(build, self.folder("contracts"), *self.jobs[name])
+        return self.futures[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the jobs."""
+        return iter(self.jobs)
+
+    def __len__(self) -> int:
+        """How many jobs there are."""
+        return len(self.jobs)
+
+
 @contextmanager
-def building(
-    folder: Callable[[str], Path], jobs: Mapping[str, tuple[Defect | None, str]]
-) -> Iterator[dict[str, Future[str]]]:
-    """Bytecode by name of a job, a defect and the contract that it is in, each compiled in a process of its own."""
+def building(folder: Callable[[str], Path], jobs: Mapping[str, Job]) -> Iterator[Builds]:
+    """Builds of jobs, each in a process of its own; nothing is compiled any more once they are left."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {name: pool.submit(build, folder("contracts"), *job) for name, job in jobs.items()}
+        yield Builds(pool, folder, jobs)
         pool.shutdown(cancel_futures=True)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,7 +164,7 @@ def bench(project_contracts: Any, deployer: Any, ape_chain: Any) -> Bench:
 
 
 @pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[str]]]:
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[planting.Builds]:
     """Bytecode by defect, and of the true contracts by name."""
     jobs: dict[str, tuple[Defect | None, str]] = {contract: (None, contract) for contract in (DATA, ENGINE)}
     jobs |= {defect.name: (defect, defect.rebuilds) for defect in DEFECTS}

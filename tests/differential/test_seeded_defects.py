@@ -7,7 +7,6 @@ ones. The situations are fixed, so that what is noticed today is noticed tomorro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -185,7 +184,7 @@ PRESETS = {name: methodology.load(name) for name in sorted({preset for _, preset
 
 
 @pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[str]]]:
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[planting.Builds]:
     """Bytecode by defect, and of true contracts by name, each compiled in a process of its own."""
     jobs: dict[str, tuple[Defect | None, str]] = {contract: (None, contract) for contract in (KERNEL, REPORT)}
     jobs |= {defect.name: (defect, defect.rebuilds) for defect in DEFECTS}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -101,7 +100,7 @@ def bench() -> Bench:
 
 
 @pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[str]]]:
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[planting.Builds]:
     """Bytecode by defect, and of the true checks, each compiled in a process of its own."""
     jobs: dict[str, tuple[Defect | None, str]] = {"true": (None, HARNESS)}
     jobs |= {planted.name: (planted, HARNESS) for planted in DEFECTS}

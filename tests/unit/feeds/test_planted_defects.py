@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,7 +229,7 @@ def bench(project_contracts: Any, deployer: Any, ape_chain: Any) -> Bench:
 
 
 @pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[str]]]:
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[planting.Builds]:
     """Bytecode by defect, and of the true contracts by name."""
     jobs: dict[str, tuple[Defect | None, str]] = {name: (None, f"feeds/{name}") for name in (CHAINLINK, PYTH, PEG)}
     jobs |= {defect.name: (defect, defect.rebuilds) for defect in DEFECTS}
@@ -239,12 +238,12 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futur
 
 
 @pytest.mark.parametrize("contract", [CHAINLINK, PYTH, PEG])
-def test_true_contracts_say_what_is_computed(bench: Bench, builds: dict[str, Future[str]], contract: str) -> None:
+def test_true_contracts_say_what_is_computed(bench: Bench, builds: planting.Builds, contract: str) -> None:
     assert bench.first_difference(contract, builds[contract].result()) is None
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
-def test_planted_defect_is_noticed(bench: Bench, builds: dict[str, Future[str]], defect: Defect) -> None:
+def test_planted_defect_is_noticed(bench: Bench, builds: planting.Builds, defect: Defect) -> None:
     difference = bench.first_difference(defect.rebuilds.removeprefix("feeds/"), builds[defect.name].result())
     assert difference is not None, f"{defect.name}: no answer told the defect from the true contract"
     print(difference)
