@@ -1,0 +1,665 @@
+"""Connect an oracle adapter to a deployed protocol: `ape run source chainlink|pyth|none UNDERLYING`.
+
+An adapter becomes the second source that market data compare signed prices with, or what the oracle feed publishes.
+What it would say is asked before anything is sent: the node deploys it for the length of one call.
+"""
+
+# Without `annotations` from `__future__`: ape runs this file outside of `sys.modules`, where a dataclass would look up
+# names of types.
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import ape
+import click
+from ape.cli import network_option
+from ape.exceptions import ApeException
+from ape.logging import LogLevel, logger
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+from eth_utils.crypto import keccak
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from web3.exceptions import Web3Exception
+
+from scripts import chain, protocol
+from scripts.options import NetworkCommand, read_account, read_address, unlock, wrong
+
+ROOT = Path(__file__).resolve().parents[1]
+ONE = 10**12
+# Bounds of the adapters' constructors.
+MAX_SECONDS = 7 * 86_400
+MAX_GRACE = 86_400
+MAX_USD = 1e8
+MAX_DECIMALS = 18
+# What is deployed, and so compiled afresh: the cache misses a change in an imported module.
+FRESH = ("ChainlinkSource", "PythSource", "OracleFeed")
+# `IMarketData.Terms`, in order.
+TERMS = (
+    *("heartbeat_seconds", "forward_heartbeat_seconds", "surface_heartbeat_seconds"),
+    *("multiple", "halflife_seconds", "floor", "cap", "initial"),
+    *("second_source", "widest", "jump", "confirmation_seconds"),
+)
+# Code of a contract's creation that creates another one, whose code follows it, and returns what `spot()` of that says
+# and the time of the block. Where one of the two reverts, it does with the same reason.
+REVERT = "3d5f5f3e 3d5ffd"
+TRIAL = f"""
+    61{{length}} 61003e 5f 39 61{{length}} 5f 5f f0
+    80 6019 57 {REVERT} 5b
+    63{{selector}} 5f 52 6080 5f 6004 601c 84 5a fa
+    6035 57 {REVERT} 5b
+    42 6080 52 60a0 5f f3
+"""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A source to be: which contract, with what arguments, and what stands of it in the deployment file."""
+
+    kind: str
+    container: str
+    arguments: tuple[Any, ...]
+    settings: Mapping[str, Any]
+    # What whom it asks says, in words.
+    outside: str
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A price, 1e-9 USD, its confidence, 1e-12, since when it holds, and the time at which it was asked for."""
+
+    price: int
+    confidence: int
+    timestamp: int
+    is_usable: bool
+    now: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """An underlying of a deployment, whose file this is, and its terms by name."""
+
+    deployed: protocol.Protocol
+    contracts: Any
+    path: Path
+    name: str
+    terms: Mapping[str, Any]
+
+    @property
+    def id(self) -> int:
+        """Of the underlying."""
+        return self.deployed.names[self.name]
+
+
+def moment(time: int) -> str:
+    """A time as people write it, UTC; one that no calendar has, as it is."""
+    try:
+        return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        return str(time)
+
+
+def bad_underlying(why: str) -> click.UsageError:
+    """The error of the argument."""
+    return click.UsageError(f"UNDERLYING: {why}")
+
+
+def failed(step: str, error: Exception, undone: str = "") -> click.ClickException:
+    """The error of a call or a transaction, in one line."""
+    why = getattr(error, "revert_message", None) or " ".join(str(error).split())
+    return click.ClickException(f"{step}: {why}{undone}")
+
+
+# -------------------------------------------------------------------------------------------------------- the options
+
+
+def read_contract(option: str, address: str, provider: Any) -> str:
+    """The checksummed address of a contract."""
+    checked = read_address(option, address)
+    if not provider.get_code(checked):
+        raise wrong(option, f"there is no contract at {checked} on chain {provider.chain_id}")
+    return checked
+
+
+def read_seconds(option: str, seconds: int, least: int = 1, greatest: int = MAX_SECONDS) -> int:
+    """Seconds within bounds."""
+    if not least <= seconds <= greatest:
+        raise wrong(option, f"must be {least} to {greatest} seconds (got {seconds})")
+    return seconds
+
+
+def read_fraction(option: str, fraction: float) -> int:
+    """A fraction at 1e-12."""
+    # As NaN is in no interval.
+    if not 0.0 <= fraction < 1.0 or chain.scaled(fraction, 12) >= ONE:
+        raise wrong(
+            option, f"must be a fraction from 0 to below 1, such as 0.005 for half a percent (got {fraction:g})"
+        )
+    return chain.scaled(fraction, 12)
+
+
+def read_price(option: str, usd: float) -> int:
+    """A price at 1e-9."""
+    if not 0.0 <= usd <= MAX_USD:
+        raise wrong(option, f"must be 0 to {MAX_USD:,.0f} USD (got {usd:g})")
+    return chain.scaled(usd, 9)
+
+
+def read_price_id(text: str) -> str:
+    """The id of a Pyth feed, in lower case."""
+    digits = text[2:].lower()
+    if text[:2] != "0x" or len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+        raise wrong("price-id", f"must be 0x and 64 hexadecimal digits (got {text!r})")
+    if not int(digits, 16):
+        raise wrong("price-id", "zero is the id of no feed")
+    return f"0x{digits}"
+
+
+def view(provider: Any, address: str, signature: str, types: Sequence[str], words: str = "") -> tuple[Any, ...] | None:
+    """What a contract of somebody else answers; None where it reverts, or answers something else."""
+    data = f"0x{keccak(text=signature)[:4].hex()}{words}"
+    try:
+        return decode(types, bytes(provider.web3.eth.call({"to": address, "data": data})))
+    except (Web3Exception, DecodingError, ValueError):
+        return None
+
+
+def chainlink_adapter(
+    provider: Any,
+    aggregator: str,
+    heartbeat: int,
+    least: float,
+    greatest: float,
+    confidence: float,
+    sequencer: str | None,
+    grace: int | None,
+) -> Adapter:
+    """`ChainlinkSource`, once its arguments are looked at."""
+    address = read_contract("aggregator", aggregator, provider)
+    heartbeat = read_seconds("heartbeat", heartbeat)
+    floor, ceiling = read_price("least", least), read_price("greatest", greatest)
+    if floor >= ceiling:
+        raise wrong("least", f"must be below --greatest (got {least:g} and {greatest:g})")
+    half_width = read_fraction("confidence", confidence)
+    if (sequencer is None) != (grace is None):
+        missing, given = ("sequencer", "grace") if sequencer is None else ("grace", "sequencer")
+        raise wrong(missing, f"missing; pass it together with --{given}, or neither where there is no sequencer")
+    uptime, delay = protocol.NOBODY, 0
+    if sequencer is not None and grace is not None:
+        uptime, delay = read_contract("sequencer", sequencer, provider), read_seconds("grace", grace, 0, MAX_GRACE)
+        if uptime == address:
+            raise wrong("sequencer", f"must be the uptime feed, not the aggregator (got {uptime} for both)")
+    answer = view(provider, address, "decimals()", ["uint8"])
+    if answer is None:
+        raise wrong("aggregator", f"the contract at {address} is no aggregator of Chainlink: it has no decimals")
+    decimals = int(answer[0])
+    if decimals > MAX_DECIMALS:
+        raise wrong("aggregator", f"at most {MAX_DECIMALS} decimals (the one at {address} has {decimals})")
+    last = view(provider, address, "latestRoundData()", ["uint80", "int256", "uint256", "uint256", "uint80"])
+    said = "has no last round" if last is None else f"says {last[1] / 10**decimals:,.9g} as of {moment(last[3])}"
+    settings = {
+        "aggregator": address,
+        "heartbeat": heartbeat,
+        "least": least,
+        "greatest": greatest,
+        "confidence": confidence,
+        **({} if sequencer is None else {"sequencer": uptime, "grace": delay}),
+    }
+    arguments = (address, heartbeat, floor, ceiling, half_width, uptime, delay)
+    if sequencer is not None:
+        status = view(provider, uptime, "latestRoundData()", ["uint80", "int256", "uint256", "uint256", "uint80"])
+        if status is None:
+            raise wrong("sequencer", f"the contract at {uptime} is no uptime feed of Chainlink: it has no round")
+        said += f"; the sequencer is {'down' if status[1] else 'up'} since {moment(status[2])}"
+    return Adapter("chainlink", "ChainlinkSource", arguments, settings, f"The aggregator {said}")
+
+
+def pyth_adapter(provider: Any, pyth: str, price_id: str, max_age: int, widest: float) -> Adapter:
+    """`PythSource`, once its arguments are looked at."""
+    address, feed_id = read_contract("pyth", pyth, provider), read_price_id(price_id)
+    max_age, limit = read_seconds("max-age", max_age), read_fraction("widest", widest)
+    last = view(provider, address, "getPriceUnsafe(bytes32)", ["int64", "uint64", "int32", "uint256"], feed_id[2:])
+    said = "has no price of this id, or nobody has brought one yet"
+    if last is not None:
+        price, half_width, exponent, time = last
+        # Nobody vouches for the exponent: in digits it could be as long as it likes.
+        said = f"says {price}e{exponent}, give or take {half_width}e{exponent}, as of {moment(time)}"
+    settings = {"pyth": address, "price_id": feed_id, "max_age": max_age, "widest": widest}
+    return Adapter("pyth", "PythSource", (address, feed_id, max_age, limit), settings, f"Pyth {said}")
+
+
+# ------------------------------------------------------------------------------------------------- what is there so far
+
+
+def read_terms(market_data: Any, underlying: int) -> dict[str, Any]:
+    """The terms in force, by name, such that setting them again changes nothing."""
+    answer = market_data.terms(underlying)
+    terms = {name: getattr(answer, name) for name in TERMS}
+    # Used up by the first publication, and before it what the scan range is. Both bounds hold for it in any case.
+    scan_range = int(market_data.dynamics(underlying).scan_range)
+    terms["initial"] = min(max(scan_range, terms["floor"]), terms["cap"])
+    return terms
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The deployment file; `protocol.load` has looked at the rest of it."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("sources", "published_sources"):
+        if not isinstance(content.get(key, {}), dict):
+            raise wrong("deployment", f"{path}: {key!r} must be a table by underlying")
+    return content
+
+
+def find_target(path: Path | None, underlying: str, provider: Any, console: Console) -> Target:
+    """The underlying of a deployment file that is to have another source."""
+    path = (path or ROOT / "build" / "deployments" / f"{provider.chain_id}.json").resolve()
+    with console.status("Compiling"), logger.at_level(LogLevel.WARNING):
+        cached = ape.project.load_contracts()
+        fresh = ape.project.load_contracts(*(f"contracts/feeds/{name}.vy" for name in FRESH), use_cache=False)
+        contracts = SimpleNamespace(**cached | fresh)
+    try:
+        deployed = protocol.load(path, contracts)
+    except protocol.DeploymentError as error:
+        raise wrong("deployment", str(error)) from None
+    read_file(path)
+    if not os.access(path.parent, os.W_OK):
+        raise wrong("deployment", f"{path} cannot be written; copy it to a folder of yours")
+    if underlying not in deployed.names:
+        raise bad_underlying(f"the deployment has no {underlying!r} (it has {', '.join(deployed.names)})")
+    terms = read_terms(deployed.market_data, deployed.names[underlying])
+    if not terms["multiple"]:
+        raise bad_underlying(f"market data at {deployed.market_data.address} have no terms of {underlying}")
+    return Target(deployed, contracts, path, underlying, terms)
+
+
+def find_oracle_feed(target: Target) -> Any | None:
+    """The oracle feed of the deployment file; None where there is none yet."""
+    row = read_file(target.path)["contracts"].get("oracle_feed")
+    if row is None:
+        return None
+    try:
+        oracle_feed = target.contracts.OracleFeed.at(row["address"], fetch_from_explorer=False, detect_proxy=False)
+        known = oracle_feed.market_data()
+    except (ApeException, KeyError, TypeError, ValueError):
+        raise wrong("deployment", f"{target.path}: 'oracle_feed' is no oracle feed on this chain") from None
+    if known != target.deployed.market_data.address:
+        raise wrong("deployment", f"{target.path}: 'oracle_feed' publishes to other market data, at {known}")
+    return oracle_feed
+
+
+def check_owner(target: Target, oracle_feed: Any | None, account: Any) -> None:
+    """Refuse an account that market data, or the oracle feed, would refuse."""
+    for who, contract in (("market data", target.deployed.market_data), ("the oracle feed", oracle_feed)):
+        owner = account.address if contract is None else contract.owner()
+        if owner != account.address:
+            raise wrong("account", f"{account.address} is not the owner of {who}, {owner}, who alone names its sources")
+
+
+# ------------------------------------------------------------------------------------------------- what a source says
+
+
+def trial(code: bytes) -> str:
+    """Code with which a node says what a source says that is not deployed, given the code of its creation."""
+    parts = {"length": f"{len(code):04x}", "selector": keccak(text="spot()")[:4].hex()}
+    return "0x" + bytes.fromhex(TRIAL.format(**parts)).hex() + code.hex()
+
+
+def ask(target: Target, adapter: Adapter, provider: Any) -> Spot:
+    """What an adapter would say if it was deployed now."""
+    constructor = getattr(target.contracts, adapter.container).constructor
+    code = bytes(constructor.serialize_transaction(*adapter.arguments).data)
+    try:
+        answer = provider.web3.eth.call({"data": trial(code)})
+    except (Web3Exception, ValueError) as error:
+        raise failed(f"{adapter.container} cannot be deployed", error) from error
+    if len(answer) != 160:
+        raise click.ClickException(f"{adapter.container}: the node does not answer what it would say")
+    return Spot(*decode(["uint256", "uint256", "uint256", "bool", "uint256"], answer))
+
+
+def published(target: Target, now: int) -> Spot | None:
+    """What market data read now; None where nothing was published yet."""
+    data = target.deployed.market_data
+    (head, *_), is_fresh = data.read(target.id, [])
+    if not head:
+        return None
+    return Spot(head >> 184, (head >> 72) & (2**40 - 1), int(data.last_timestamp(target.id)), bool(is_fresh), now)
+
+
+def apart(spot: int, source: Spot) -> int:
+    """How far a price is from a source beyond the confidence of that, 1e-12, as `contracts/modules/oracle_guard.vy`."""
+    distance = -(-abs(spot - source.price) * ONE // spot)
+    reach = source.price * source.confidence // spot
+    return max(distance - reach, 0)
+
+
+def objections(target: Target, source: Spot, before: Spot | None, is_publisher: bool) -> list[str]:
+    """What speaks against a source."""
+    if not source.is_usable:
+        return ["it is not usable now"]
+    widest = target.terms["widest"]
+    found = []
+    if before is not None and apart(before.price, source) > widest:
+        found.append(
+            f"it is {percent(apart(before.price, source))}% from the published spot beyond its own confidence, and the "
+            f"widest that market data believe is {percent(widest)}%"
+        )
+    if is_publisher and source.confidence > widest:
+        found.append(f"its confidence is {percent(source.confidence)}%, and the widest is {percent(widest)}%")
+    return found
+
+
+def percent(fraction: int) -> str:
+    """A fraction at 1e-12, in percent."""
+    return f"{fraction / 1e10:.3f}"
+
+
+def compared(target: Target, title: str, source: Spot, before: Spot | None) -> Table:
+    """The source to be, beside what market data read now."""
+    caption = "Nothing is published yet that it could be compared with"
+    if before is not None and source.is_usable:
+        caption = (
+            f"{percent(apart(before.price, source))}% apart beyond the confidence of the source; "
+            f"market data doubt what is beyond {percent(target.terms['widest'])}%"
+        )
+    elif before is not None:
+        caption = "The source says nothing that could be compared"
+    view = Table(title=target.name, caption=caption, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    view.add_column("who", no_wrap=True)
+    for heading in ("price, USD", "confidence", "age, s", "usable"):
+        view.add_column(heading, justify="right", no_wrap=True)
+    for who, said in ((title, source), ("market data", before)):
+        if said is None or not said.price:
+            view.add_row(who, "", "", "", "no")
+            continue
+        view.add_row(
+            who,
+            f"{chain.as_float(said.price, 9):,.9g}",
+            f"{percent(said.confidence)}%",
+            f"{max(said.now - said.timestamp, 0):,}",
+            "yes" if said.is_usable else "no",
+        )
+    return view
+
+
+# --------------------------------------------------------------------------------------------------- what is changed
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the deployment file as a whole or not at all: whoever reads it meanwhile reads the old or the new one."""
+    content = read_file(path)
+    change(content)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.copymode(path, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class Sending:
+    """Transactions one after the other; an error says which one failed, and what stands on the chain for nothing."""
+
+    def __init__(self, account: Any, console: Console) -> None:
+        self.account, self.console = account, console
+        self.created: list[str] = []
+
+    def send(self, step: str, act: Callable[[], Any]) -> Any:
+        """What `act`, a transaction, returns."""
+        try:
+            with self.console.status(step), logger.at_level(LogLevel.WARNING):
+                return act()
+        except ApeException as error:
+            raise failed(step, error, self.unused()) from error
+
+    def unused(self) -> str:
+        """What an error has to say of what was deployed before it."""
+        return f" (deployed, but not in use: {', '.join(self.created)})" if self.created else ""
+
+    def create(self, container: Any, *arguments: Any) -> Any:
+        """A new contract."""
+        contract = self.send(container.name, lambda: self.account.deploy(container, *arguments))
+        self.created.append(f"{container.name} {contract.address}")
+        return contract
+
+
+def transaction_of(contract: Any, account: Any) -> str:
+    """The hash of the transaction that created a contract in this run."""
+    receipts = ape.chain.history[account.address].sessional
+    return next(str(r.txn_hash) for r in reversed(receipts) if r.contract_address == contract.address)
+
+
+def name_second_source(target: Target, source: str, sending: Sending) -> None:
+    """Set the terms anew, with another second source."""
+    data = target.deployed.market_data
+    terms = {**read_terms(data, target.id), "second_source": source}
+    row = tuple(terms[name] for name in TERMS)
+    sending.send("MarketData.set_terms", lambda: data.set_terms(target.id, row, sender=sending.account))
+
+
+def name_published_source(target: Target, oracle_feed: Any, source: str, sending: Sending) -> None:
+    """Let the oracle feed publish what a source says; the feed asks it at once, and refuses one that is not usable."""
+    data, sender = target.deployed.market_data, sending.account
+    sending.send("OracleFeed.set_source", lambda: oracle_feed.set_source(target.id, source, sender=sender))
+    if source != protocol.NOBODY and not data.is_publisher(oracle_feed):
+        sending.send("MarketData.set_publisher", lambda: data.set_publisher(oracle_feed, True, sender=sender))
+
+
+def connect(target: Target, adapter: Adapter | None, as_publisher: bool, account: Any, console: Console) -> None:
+    """Deploy an adapter and name it, or name nobody; then write down what there is."""
+    oracle_feed = find_oracle_feed(target) if as_publisher else None
+    check_owner(target, oracle_feed, account)
+    if adapter is None and as_publisher and oracle_feed is None:
+        raise wrong("as-publisher", f"{target.path} has no oracle feed whose source could be removed")
+    unlock(account)
+    sending = Sending(account, console)
+    row: dict[str, Any] | None = None
+    source = protocol.NOBODY
+    if adapter is not None:
+        contract = sending.create(getattr(target.contracts, adapter.container), *adapter.arguments)
+        source = contract.address
+        row = {"kind": adapter.kind, "address": source, "transaction": transaction_of(contract, account)}
+        row.update(adapter.settings)
+    feed_row: dict[str, Any] | None = None
+    if as_publisher:
+        if oracle_feed is None:
+            oracle_feed = sending.create(target.contracts.OracleFeed, target.deployed.market_data)
+            feed_row = {"address": oracle_feed.address, "transaction": transaction_of(oracle_feed, account)}
+        name_published_source(target, oracle_feed, source, sending)
+    else:
+        name_second_source(target, source, sending)
+
+    def change(content: dict[str, Any]) -> None:
+        if feed_row is not None:
+            content["contracts"]["oracle_feed"] = feed_row
+        sources = content.setdefault("published_sources" if as_publisher else "sources", {})
+        if row is None:
+            sources.pop(target.name, None)
+        else:
+            sources[target.name] = row
+
+    try:
+        rewrite(target.path, change)
+    except OSError as error:
+        there = f"{'; '.join(sending.created)} in use" if sending.created else "the source is removed"
+        raise wrong("deployment", f"{target.path} cannot be written ({error.strerror}), but {there}") from None
+    for line in sending.created:
+        console.print(line, soft_wrap=True)
+    if as_publisher and row is not None:
+        console.print(f"Anyone may now publish {target.name} with OracleFeed.publish({target.id})", soft_wrap=True)
+    console.print(f"Deployment file: {target.path}", soft_wrap=True)
+
+
+# ------------------------------------------------------------------------------------------------------- the commands
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The options that all commands share."""
+
+    underlying: str
+    deployment: Path | None
+    alias: str | None
+    as_publisher: bool
+    force: bool = False
+    dry_run: bool = False
+
+
+def add(provider: Any, adapter: Adapter, choice: Choice, console: Console) -> None:
+    """Compare what an adapter would say with what is published, and connect it."""
+    account = None if choice.dry_run else read_account(choice.alias, provider)
+    target = find_target(choice.deployment, choice.underlying, provider, console)
+    source = ask(target, adapter, provider)
+    before = published(target, source.now)
+    console.print(compared(target, adapter.kind, source, before))
+    console.print(adapter.outside, soft_wrap=True)
+    found = objections(target, source, before, choice.as_publisher)
+    if found and choice.as_publisher and not source.is_usable:
+        raise click.ClickException(f"refused: {found[0]}, and the oracle feed takes no such source (--force or not)")
+    if found and not choice.force:
+        raise click.ClickException(f"refused: {'; '.join(found)} (--force connects it all the same)")
+    for objection in found:
+        console.print(f"[bold yellow]Warning:[/] {objection}", soft_wrap=True)
+    if account is not None:
+        connect(target, adapter, choice.as_publisher, account, console)
+
+
+def shared(command: Any) -> Any:
+    """The argument and the options that all commands share."""
+    for option in (
+        click.option(
+            "--as-publisher", is_flag=True, help="Of the oracle feed, which publishes it; not the second source."
+        ),
+        click.option("--account", "alias", metavar="ALIAS", help="The owner of market data (`ape accounts list`)."),
+        click.option("--deployment", type=click.Path(path_type=Path), help="File [build/deployments/<chain id>.json]."),
+        click.argument("underlying", metavar="UNDERLYING"),
+        network_option(),
+    ):
+        command = option(command)
+    return command
+
+
+def compared_first(command: Any) -> Any:
+    """The options of commands that compare first."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Compare; send nothing."),
+        click.option("--force", is_flag=True, help="Connect it whatever the comparison says."),
+    ):
+        command = option(command)
+    return command
+
+
+def wide() -> Console:
+    """A console whose tables are not cut where there is no terminal."""
+    return Console(width=None if Console().is_terminal else 120)
+
+
+@click.group()
+def cli() -> None:
+    """Connect oracle adapters to a deployed protocol.
+
+    A source is deployed and named the second source that prices of UNDERLYING must agree with; every other term stays
+    what it is. With --as-publisher the oracle feed publishes it instead (deployed where there is none yet). What it
+    would say is shown beside what market data read before anything is sent. Only the owner of market data can do it.
+    An encrypted account takes its passphrase from APE_ACCOUNTS_<alias>_PASSPHRASE, or asks for it once.
+
+    Example: ape run source pyth ETH --pyth 0x… --price-id 0x… --max-age 60 --widest 0.005 --account owner
+    --network ethereum:sepolia:node
+    """
+
+
+@cli.command(cls=NetworkCommand)
+@shared
+@click.option("--aggregator", required=True, metavar="ADDRESS", help="Chainlink's proxy of the price.")
+@click.option("--heartbeat", required=True, type=int, metavar="SECONDS", help="Age beyond which an answer is stale.")
+@click.option("--least", required=True, type=float, metavar="USD", help="The aggregator's floor, no price itself.")
+@click.option("--greatest", required=True, type=float, metavar="USD", help="The aggregator's ceiling, likewise.")
+@click.option(
+    "--confidence", required=True, type=float, metavar="FRACTION", help="Its deviation threshold: 0.005 is 0.5%."
+)
+@click.option("--sequencer", metavar="ADDRESS", help="On a rollup, the uptime feed of its sequencer; with --grace.")
+@click.option("--grace", type=int, metavar="SECONDS", help="How long the sequencer must have been up.")
+@compared_first
+def chainlink(
+    provider: Any,
+    underlying: str,
+    deployment: Path | None,
+    alias: str | None,
+    as_publisher: bool,
+    aggregator: str,
+    heartbeat: int,
+    least: float,
+    greatest: float,
+    confidence: float,
+    sequencer: str | None,
+    grace: int | None,
+    force: bool,
+    dry_run: bool,
+) -> None:
+    """Deploy a ChainlinkSource and connect it to UNDERLYING.
+
+    Example: ape run source chainlink ETH --aggregator 0x… --heartbeat 3600 --least 1 --greatest 100000
+    --confidence 0.005 --account owner --network ethereum:sepolia:node
+    """
+    adapter = chainlink_adapter(provider, aggregator, heartbeat, least, greatest, confidence, sequencer, grace)
+    add(provider, adapter, Choice(underlying, deployment, alias, as_publisher, force, dry_run), wide())
+
+
+@cli.command(cls=NetworkCommand)
+@shared
+@click.option("--pyth", required=True, metavar="ADDRESS", help="Pyth's contract on this chain.")
+@click.option("--price-id", required=True, metavar="ID", help="The feed, 0x and 64 hexadecimal digits.")
+@click.option("--max-age", required=True, type=int, metavar="SECONDS", help="Age beyond which a price is stale.")
+@click.option("--widest", required=True, type=float, metavar="FRACTION", help="Confidence beyond which none is usable.")
+@compared_first
+def pyth(
+    provider: Any,
+    underlying: str,
+    deployment: Path | None,
+    alias: str | None,
+    as_publisher: bool,
+    pyth: str,
+    price_id: str,
+    max_age: int,
+    widest: float,
+    force: bool,
+    dry_run: bool,
+) -> None:
+    """Deploy a PythSource and connect it to UNDERLYING.
+
+    Example: ape run source pyth ETH --pyth 0x… --price-id 0x… --max-age 60 --widest 0.005 --account owner
+    --network ethereum:sepolia:node
+    """
+    adapter = pyth_adapter(provider, pyth, price_id, max_age, widest)
+    add(provider, adapter, Choice(underlying, deployment, alias, as_publisher, force, dry_run), wide())
+
+
+@cli.command("none", cls=NetworkCommand)
+@shared
+def nobody(provider: Any, underlying: str, deployment: Path | None, alias: str | None, as_publisher: bool) -> None:
+    """Remove the second source of UNDERLYING, or with --as-publisher what the oracle feed publishes of it.
+
+    Signed prices are then compared with nothing.
+
+    Example: ape run source none ETH --account owner --network ethereum:sepolia:node
+    """
+    console = wide()
+    account = read_account(alias, provider)
+    target = find_target(deployment, underlying, provider, console)
+    if not as_publisher and target.terms["second_source"] == protocol.NOBODY:
+        raise bad_underlying(f"market data compare {underlying} with no second source")
+    connect(target, None, as_publisher, account, console)
