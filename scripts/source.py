@@ -231,8 +231,9 @@ def pyth_adapter(provider: Any, pyth: str, price_id: str, max_age: int, widest: 
     said = "has no price of this id, or nobody has brought one yet"
     if last is not None:
         price, half_width, exponent, time = last
-        # Nobody vouches for the exponent: in digits it could be as long as it likes.
-        said = f"says {price}e{exponent}, give or take {half_width}e{exponent}, as of {moment(time)}"
+        # As text: of any exponent, as nobody vouches for it, there is a nearest double.
+        usd, width = (f"{float(f'{n}e{exponent}'):,.9g}" for n in (price, half_width))
+        said = f"says {usd}, give or take {width}, as of {moment(time)}"
     settings = {"pyth": address, "price_id": feed_id, "max_age": max_age, "widest": widest}
     return Adapter("pyth", "PythSource", (address, feed_id, max_age, limit), settings, f"Pyth {said}")
 
@@ -349,9 +350,10 @@ def objections(target: Target, source: Spot, before: Spot | None, is_publisher: 
     widest = target.terms["widest"]
     found = []
     if before is not None and apart(before.price, source) > widest:
+        age = "" if before.is_usable else ", which is not fresh,"
         found.append(
-            f"it is {percent(apart(before.price, source))}% from the published spot beyond its own confidence, and the "
-            f"widest that market data believe is {percent(widest)}%"
+            f"it is {percent(apart(before.price, source))}% from the published spot{age} beyond its own confidence, "
+            f"and the widest that market data believe is {percent(widest)}%"
         )
     if is_publisher and source.confidence > widest:
         found.append(f"its confidence is {percent(source.confidence)}%, and the widest is {percent(widest)}%")
@@ -365,15 +367,7 @@ def percent(fraction: int) -> str:
 
 def compared(target: Target, title: str, source: Spot, before: Spot | None) -> Table:
     """The source to be, beside what market data read now."""
-    caption = "Nothing is published yet that it could be compared with"
-    if before is not None and source.is_usable:
-        caption = (
-            f"{percent(apart(before.price, source))}% apart beyond the confidence of the source; "
-            f"market data doubt what is beyond {percent(target.terms['widest'])}%"
-        )
-    elif before is not None:
-        caption = "The source says nothing that could be compared"
-    view = Table(title=target.name, caption=caption, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    view = Table(title=target.name, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     view.add_column("who", no_wrap=True)
     for heading in ("price, USD", "confidence", "age, s", "usable"):
         view.add_column(heading, justify="right", no_wrap=True)
@@ -389,6 +383,18 @@ def compared(target: Target, title: str, source: Spot, before: Spot | None) -> T
             "yes" if said.is_usable else "no",
         )
     return view
+
+
+def verdict(target: Target, source: Spot, before: Spot | None) -> str:
+    """How the two compare, in words."""
+    if before is None:
+        return "Nothing is published yet that it could be compared with"
+    if not source.is_usable:
+        return "The source says nothing that could be compared"
+    return (
+        f"{percent(apart(before.price, source))}% apart beyond the confidence of the source; market data doubt what is "
+        f"beyond {percent(target.terms['widest'])}%"
+    )
 
 
 # --------------------------------------------------------------------------------------------------- what is changed
@@ -421,7 +427,8 @@ class Sending:
     def send(self, step: str, act: Callable[[], Any]) -> Any:
         """What `act`, a transaction, returns."""
         try:
-            with self.console.status(step), logger.at_level(LogLevel.WARNING):
+            # Of an unlocked account ape would warn at each signature that it is.
+            with self.console.status(step), logger.at_level(LogLevel.ERROR):
                 return act()
         except ApeException as error:
             raise failed(step, error, self.unused()) from error
@@ -499,6 +506,9 @@ def connect(target: Target, adapter: Adapter | None, as_publisher: bool, account
         raise wrong("deployment", f"{target.path} cannot be written ({error.strerror}), but {there}") from None
     for line in sending.created:
         console.print(line, soft_wrap=True)
+    replaced = target.terms["second_source"]
+    if not as_publisher and replaced != protocol.NOBODY:
+        console.print(f"No longer the second source: {replaced}", soft_wrap=True)
     if as_publisher and row is not None:
         console.print(f"Anyone may now publish {target.name} with OracleFeed.publish({target.id})", soft_wrap=True)
     console.print(f"Deployment file: {target.path}", soft_wrap=True)
@@ -526,7 +536,8 @@ def add(provider: Any, adapter: Adapter, choice: Choice, console: Console) -> No
     source = ask(target, adapter, provider)
     before = published(target, source.now)
     console.print(compared(target, adapter.kind, source, before))
-    console.print(adapter.outside, soft_wrap=True)
+    for line in (verdict(target, source, before), adapter.outside):
+        console.print(line, soft_wrap=True)
     found = objections(target, source, before, choice.as_publisher)
     if found and choice.as_publisher and not source.is_usable:
         raise click.ClickException(f"refused: {found[0]}, and the oracle feed takes no such source (--force or not)")
