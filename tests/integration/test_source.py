@@ -29,7 +29,8 @@ SEPOLIA = 11155111
 NANO = 10**9
 # Of the terms that are compared with, 1e-12.
 WIDEST = 2 * 10**10
-HEARTBEAT = 3_600
+# Longer than a command takes.
+HEARTBEAT, MAX_AGE = 3_600, 600
 PRICE_ID = "0x" + "ab" * 32
 NOT_FOUND, TOO_WIDE = 1, 2
 # USD.
@@ -93,7 +94,8 @@ class Stage:
         self.node.web3.provider.make_request("evm_mine", [])
 
     def quote(self, usd: float) -> None:
-        """Chainlink says so now."""
+        """Chainlink says so now, later than anything published."""
+        self.wait()
         self.send(self.aggregator.functions.push(chain.scaled(usd, 8)))
 
     def quote_pyth(self, usd: float, half_width: float) -> None:
@@ -154,7 +156,7 @@ class Stage:
 
     def use_pyth(self, name: str = "ETH", *options: str) -> Done:
         whom = ("--pyth", self.pyth.address, "--price-id", PRICE_ID)
-        return self.run("pyth", name, *whom, "--max-age", "60", "--widest", "0.01", *options)
+        return self.run("pyth", name, *whom, "--max-age", str(MAX_AGE), "--widest", "0.01", *options)
 
 
 def succeeded(done: Done) -> str:
@@ -241,14 +243,14 @@ def test_a_pyth_price_guards_what_was_never_published(stage):
     assert "Pyth says 80,000, give or take 80, as of " in printed
     row = stage.file["sources"]["BTC"]
     assert (row["kind"], row["pyth"], row["price_id"]) == ("pyth", stage.pyth.address, PRICE_ID)
-    assert (row["max_age"], row["widest"]) == (60, 0.01)
+    assert (row["max_age"], row["widest"]) == (MAX_AGE, 0.01)
     assert stage.terms("BTC") == {**before, "second_source": row["address"]}
     # The scan range with which it began is still where it begins.
     assert stage.dynamics("BTC") == dynamics
     stage.quote_pyth(BTC, 80)
     assert stage.publish("BTC", BTC + 500) == 0
     assert stage.publish("BTC", BTC + 2_000) == TOO_WIDE
-    stage.wait(120)
+    stage.wait(MAX_AGE + 1)
     assert stage.publish("BTC", BTC) == NOT_FOUND
 
 
