@@ -221,7 +221,7 @@ def test_extremes_do_not_revert(twin, owner, market_data):
 # --- depth ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def house(project_contracts: Any, owner: Any, market_data: Any) -> Any:
     """Says one number for both open interest and cap; the real house is asked in the tests of the clearing house."""
     source = owner.deploy(project_contracts.RudeSource)

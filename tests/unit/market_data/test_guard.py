@@ -20,7 +20,8 @@ NO_SECOND_SOURCE, TOO_WIDE, JUMP = 1, 2, 3
 REVERTS, BURNS = 1, 2
 
 
-@pytest.fixture(scope="module")
+# Of every test here: one that came to be in the midst of them would be undone with the first that uses it.
+@pytest.fixture(scope="module", autouse=True)
 def source(project_contracts: Any, owner: Any) -> Any:
     """A second source that says whatever a test wants."""
     return owner.deploy(project_contracts.RudeSource)
