@@ -78,13 +78,15 @@ def replay(stage: story.Stage, console: Console) -> list[crash.Step]:
     return steps
 
 
-def volatility(console: Console, contracts: SimpleNamespace, house: methodology.Methodology) -> report.Chapter:
+def volatility(console: Console, contracts: SimpleNamespace, stage: story.Stage) -> report.Chapter:
     """A week of prices through market data of their own, once the story is over: it moves the chain's clock."""
     with progress_bar(console, "the worst week of ETH, hour by hour", None) as (progress, task):
         course = chapter_volatility.week_on_chain(
             contracts, ape.accounts.test_accounts[0], lambda: progress.advance(task)
         )
-    return chapter_volatility.chapter("7. A scan range that follows volatility", house, course)
+    for contract, model in zip(course.contract, course.model, strict=True):
+        stage.agreement.see(float(contract), float(model), course.allowed)
+    return chapter_volatility.chapter("7. A scan range that follows volatility", stage.methodology, course)
 
 
 @click.command(cls=ConnectedProviderCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -139,7 +141,7 @@ def cli(provider: Any, out: Path) -> None:
     tell(chapter_crash.chapter(stage, steps))
     tell(chapter_expiry.chapter(stage, steps))
     sums = story.conservation(stage)
-    week = volatility(console, contracts, stage.methodology)
+    week = volatility(console, contracts, stage)
     tell(week)
     tell(chapter_ledger.chapter(stage, sums))
     facts = chapter_ledger.facts(stage, steps, sums, chapter_capital.saved_by_maker(chapters[0]))
