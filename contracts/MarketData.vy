@@ -158,7 +158,7 @@ def publish(update: IMarketData.Update) -> bool:
 
     confidence: uint256 = 0
     doubt: uint256 = 0
-    confidence, doubt = self._judge(update, head >> 184, word & 1 == 1)
+    confidence, doubt = self._judge(update, head)
     if doubt != oracle_guard.NO_DOUBT:
         # No expiry of it either: what is not believed in one figure is not believed in another.
         self._heads[update.underlying][1] = word | 1
@@ -192,7 +192,7 @@ def publish(update: IMarketData.Update) -> bool:
         (course._bent(word, target, depth_target) & ~course.REST) | (market_terms._expiry_heartbeats(terms) << 64),
     ]
     for e: IMarketData.ExpiryUpdate in update.expiries:
-        self._store(update.underlying, update.timestamp, e)
+        self._store(update.underlying, update.timestamp, e, market_terms._expiry_heartbeats(terms) & BITS_20 != 0)
     log IMarketData.MarketUpdated(
         underlying=update.underlying,
         timestamp=update.timestamp,
@@ -295,12 +295,11 @@ def dynamics(underlying: uint256) -> IMarketData.Dynamics:
 
 
 @internal
-def _judge(update: IMarketData.Update, before: uint256, is_doubted: bool) -> (uint256, uint256):
+def _judge(update: IMarketData.Update, head: uint256) -> (uint256, uint256):
     """
     @notice Asks whether an update is to be believed.
     @param update The update.
-    @param before Spot as accepted last; 0 where there was none.
-    @param is_doubted Whether the one before was doubted.
+    @param head What was accepted last; 0 where nothing was.
     @return The confidence, widened; and the doubt.
     """
     guard: uint256 = market_terms._guard(update.underlying)
@@ -315,21 +314,25 @@ def _judge(update: IMarketData.Update, before: uint256, is_doubted: bool) -> (ui
         return confidence, oracle_guard.TOO_WIDE
     if oracle_guard._is_jump(
         update.underlying,
-        before,
+        head,
         update.spot,
         update.timestamp,
         market_terms._jump(guard),
         market_terms._confirmation(guard),
-        is_doubted,
     ):
         return confidence, oracle_guard.JUMP
     return confidence, oracle_guard.NO_DOUBT
 
 
 @internal
-def _store(underlying: uint256, timestamp: uint256, e: IMarketData.ExpiryUpdate):
+def _store(underlying: uint256, timestamp: uint256, e: IMarketData.ExpiryUpdate, surfaces_age: bool):
     """
     @notice Checks and keeps an expiry.
+    @param underlying The id.
+    @param timestamp Of the update.
+    @param e The expiry.
+    @param surfaces_age Whether surfaces have a heartbeat: then none is calibrated later than the update, else it would
+           outlive it.
     """
     assert e.expiry != 0 and e.expiry <= timestamp + MAX_TENOR, "market: expiry"
     assert e.expiry < 2**32, "market: expiry"
@@ -356,6 +359,7 @@ def _store(underlying: uint256, timestamp: uint256, e: IMarketData.ExpiryUpdate)
     assert abs(s.m) <= MAX_SVI, "market: svi m"
     assert s.sigma > 0 and s.sigma <= MAX_SVI, "market: svi sigma"
     assert s.ref_seconds <= MAX_TENOR, "market: svi tenor"
+    assert not surfaces_age or e.expiry <= timestamp + s.ref_seconds, "market: svi tenor"
     # b at 1e-12, the tenor in seconds.
     assert s.b * YEAR <= MAX_STEEPNESS * convert(s.ref_seconds * ONE, int256), "market: svi steepness"
     self._expiries[underlying][e.expiry] = [

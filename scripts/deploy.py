@@ -25,7 +25,7 @@ from rich.table import Table
 
 from python_model import methodology
 from scripts import chain, protocol
-from scripts.options import NetworkCommand, read_account, read_address, unlock, wrong
+from scripts.options import NetworkCommand, read_account, read_address, read_contract, unlock, wrong
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE_LIMIT = 24_576  # EIP-170, bytes of runtime code
@@ -113,14 +113,6 @@ def read_signers(text: str | None, threshold: int | None, account: Any, provider
     return signers, threshold
 
 
-def read_token(option: str, address: str, provider: Any) -> str:
-    """The checksummed address of a token."""
-    checked = read_address(option, address)
-    if not provider.get_code(checked):
-        raise wrong(option, f"there is no contract at {checked} on chain {provider.chain_id}")
-    return checked
-
-
 def read_tokens(quote: str | None, weth: str | None, provider: Any) -> tuple[str, str] | None:
     """Addresses of the tokens to use; None where test tokens are to be deployed."""
     if quote is None and weth is None:
@@ -134,7 +126,7 @@ def read_tokens(quote: str | None, weth: str | None, provider: Any) -> tuple[str
     if quote is None or weth is None:
         missing, given = ("quote", "weth") if quote is None else ("weth", "quote")
         raise wrong(missing, f"missing; pass it together with --{given}, or neither for test tokens")
-    addresses = read_token("quote", quote, provider), read_token("weth", weth, provider)
+    addresses = read_contract("quote", quote, provider), read_contract("weth", weth, provider)
     if addresses[0] == addresses[1]:
         raise wrong("weth", f"must be another token than --quote (got {addresses[1]} for both)")
     return addresses

@@ -28,6 +28,14 @@ def read_address(option: str, address: str) -> str:
     return checked
 
 
+def read_contract(option: str, address: str, provider: Any) -> str:
+    """The checksummed address of a contract."""
+    checked = read_address(option, address)
+    if not provider.get_code(checked):
+        raise wrong(option, f"there is no contract at {checked} on chain {provider.chain_id}")
+    return checked
+
+
 def read_account(alias: str | None, provider: Any, option: str = "account") -> Any:
     """The account of an alias; without one, the first test account of a local network."""
     test_accounts = ape.accounts.test_accounts

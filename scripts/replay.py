@@ -28,7 +28,8 @@ from python_model import history, methodology, replay  # noqa: E402
 from python_model.history import HistoryError  # noqa: E402
 from python_model.volatility import Terms  # noqa: E402
 from scripts import report  # noqa: E402
-from scripts.chapter_volatility import Replay, date, replay_chapters, share, weeks_on_chain  # noqa: E402
+from scripts.chapter_volatility import date, share  # noqa: E402
+from scripts.replay_chapters import Replay, replay_chapters, weeks_on_chain  # noqa: E402
 
 TITLE = "A scan range that follows volatility, on real prices"
 LEAD = (

@@ -32,7 +32,7 @@ from rich.table import Table
 from web3.exceptions import Web3Exception
 
 from scripts import chain, protocol
-from scripts.options import NetworkCommand, read_account, read_address, unlock, wrong
+from scripts.options import NetworkCommand, read_account, read_contract, unlock, wrong
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE = 10**12
@@ -120,14 +120,6 @@ def failed(step: str, error: Exception, undone: str = "") -> click.ClickExceptio
 
 
 # -------------------------------------------------------------------------------------------------------- the options
-
-
-def read_contract(option: str, address: str, provider: Any) -> str:
-    """The checksummed address of a contract."""
-    checked = read_address(option, address)
-    if not provider.get_code(checked):
-        raise wrong(option, f"there is no contract at {checked} on chain {provider.chain_id}")
-    return checked
 
 
 def read_seconds(option: str, seconds: int, least: int = 1, greatest: int = MAX_SECONDS) -> int:

@@ -66,6 +66,8 @@ def _set(underlying: uint256, terms: IMarketData.Terms):
     assert terms.widest <= ONE, "market: widest"
     assert terms.jump <= ONE, "market: jump"
     assert terms.confirmation_seconds <= MAX_CONFIRMATION, "market: confirmation"
+    # Else an update that is brought twice would confirm itself.
+    assert terms.jump == 0 or terms.confirmation_seconds != 0, "market: confirmation"
     self._words[underlying] = [
         (1 << 212)
         | (terms.heartbeat_seconds << 192)

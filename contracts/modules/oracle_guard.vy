@@ -21,7 +21,8 @@ NO_SECOND_SOURCE: constant(uint256) = 1
 TOO_WIDE: constant(uint256) = 2
 JUMP: constant(uint256) = 3
 
-# By underlying: a jump that waits to be confirmed: spot 72 | timestamp 32. Only while the data are doubted.
+# By underlying: the jump that came last: spot 72 | timestamp 32. It waits to be confirmed while it is newer than what was
+# accepted last.
 _candidates: HashMap[uint256, uint256]
 
 
@@ -53,31 +54,24 @@ def _confidence(source: address, spot: uint256, confidence: uint256) -> (uint256
 
 @internal
 def _is_jump(
-    underlying: uint256,
-    before: uint256,
-    spot: uint256,
-    timestamp: uint256,
-    jump: uint256,
-    confirmation: uint256,
-    is_doubted: bool,
+    underlying: uint256, head: uint256, spot: uint256, timestamp: uint256, jump: uint256, confirmation: uint256
 ) -> bool:
     """
     @notice Notes a move that is too great for one update, and takes it for true once a later one confirms it.
     @param underlying The id.
-    @param before The price accepted last; 0 where there was none.
+    @param head What was accepted last, as `MarketData` packs it; 0 where nothing was.
     @param spot The price now.
     @param timestamp Of it.
     @param jump Greatest move, 1e-12; 0 for any.
-    @param confirmation Seconds between the two.
-    @param is_doubted Whether there may be a candidate.
+    @param confirmation Seconds between the two, above 0: no update confirms itself.
     @return Whether the price has to wait.
     """
-    if jump == 0 or before == 0 or self._is_near(spot, before, jump):
+    if jump == 0 or head == 0 or self._is_near(spot, head >> 184, jump):
         return False
-    if is_doubted:
-        candidate: uint256 = self._candidates[underlying]
-        if candidate != 0 and self._is_near(spot, candidate >> 32, jump):
-            return timestamp < (candidate & (2**32 - 1)) + confirmation
+    candidate: uint256 = self._candidates[underlying]
+    since: uint256 = candidate & (2**32 - 1)
+    if since > head & (2**32 - 1) and self._is_near(spot, candidate >> 32, jump):
+        return timestamp < since + confirmation
     self._candidates[underlying] = (spot << 32) | timestamp
     return True
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import sqrt
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import yaml
 
 from python_model import surface
 from python_model.surface import Flaw, Svi
+from tests.unit.market_data.updates import Expiry, Surface
 
 NOW = 1_790_000_000
 YEAR = 365 * 86_400
@@ -31,35 +31,14 @@ CODES: dict[Flaw | None, int] = {
 }
 
 
-class Surface(NamedTuple):
-    """`IMarketData.Surface`."""
-
-    a: int
-    b: int
-    rho: int
-    m: int
-    sigma: int
-    ref_seconds: int
-    forward: int
-
-
-class Update(NamedTuple):
-    """`IMarketData.ExpiryUpdate`."""
-
-    expiry: int
-    forward: int
-    rate: int
-    surface: Surface
-
-
 def update(
     svi: Svi, days: float = 30, ref_days: float | None = None, forward: float = 2000, ref_forward: float = 0
-) -> Update:
+) -> Expiry:
     """An expiry some days after `NOW`, published of this moment and forward unless said otherwise."""
     seconds = round(days * DAY)
     numbers = [round(x * ONE) for x in (svi.a, svi.b, svi.rho, svi.m, svi.sigma)]
     ref_seconds = seconds if ref_days is None else round(ref_days * DAY)
-    return Update(
+    return Expiry(
         NOW + seconds,
         round(forward * 10**9),
         0,
@@ -67,14 +46,14 @@ def update(
     )
 
 
-def model(row: Update, now: int = NOW) -> Svi:
+def model(row: Expiry, now: int = NOW) -> Svi:
     """What the model makes of an expiry: what remains of it."""
     s = row.surface
     svi = Svi(*(number / ONE for number in s[:5]))
     return svi.remaining(s.ref_seconds / YEAR, s.forward / 10**9, (row.expiry - now) / YEAR, row.forward / 10**9)
 
 
-def real() -> dict[str, tuple[int, list[Update]]]:
+def real() -> dict[str, tuple[int, list[Expiry]]]:
     """Time and expiries of each underlying of each snapshot."""
     found = {}
     for path in MARKETS:
@@ -86,7 +65,7 @@ def real() -> dict[str, tuple[int, list[Update]]]:
                 svi = entry["svi"]
                 numbers = [round(svi[key] * ONE) for key in ("a", "b", "rho", "m", "sigma")]
                 ref = Surface(*numbers, round(svi["ref_tau"] * YEAR), round(svi["forward"] * 10**9))
-                rows.append(Update(entry["expiry"], round(entry["forward"] * 10**9), 0, ref))
+                rows.append(Expiry(entry["expiry"], round(entry["forward"] * 10**9), 0, ref))
             found[f"{path.stem} {name}"] = (as_of, rows)
     return found
 
@@ -166,7 +145,7 @@ def _is_inside(s: Surface) -> bool:
     return abs(s.a) <= MAX_SVI and s.b <= MAX_SVI and abs(s.m) <= MAX_SVI and s.sigma <= MAX_SVI
 
 
-def slices(rng: np.random.Generator, count: int) -> list[Update]:
+def slices(rng: np.random.Generator, count: int) -> list[Expiry]:
     """Expiries of every kind: as quoted, aged and moved since, and extreme."""
     rows = []
     for i in range(count):
@@ -174,7 +153,7 @@ def slices(rng: np.random.Generator, count: int) -> list[Update]:
             ref = extreme(rng)
             seconds = ref.ref_seconds if rng.random() < 0.5 else int(_loguniform(rng, 1, MAX_TENOR))
             forward = ref.forward if rng.random() < 0.5 else int(_loguniform(rng, MIN_PRICE, MAX_PRICE))
-            rows.append(Update(NOW + seconds, forward, 0, ref))
+            rows.append(Expiry(NOW + seconds, forward, 0, ref))
         else:
             days, drift = _loguniform(rng, 0.02, 1000), float(rng.normal()) * 0.1
             aged = i % 4 == 1
@@ -186,7 +165,7 @@ def slices(rng: np.random.Generator, count: int) -> list[Update]:
     return rows
 
 
-def _flawless(rng: np.random.Generator) -> tuple[Update, Svi]:
+def _flawless(rng: np.random.Generator) -> tuple[Expiry, Svi]:
     while True:
         row = slices(rng, 3)[int(rng.integers(1, 3))]
         svi = model(row)
@@ -194,7 +173,7 @@ def _flawless(rng: np.random.Generator) -> tuple[Update, Svi]:
             return row, svi
 
 
-def _unlike(rng: np.random.Generator) -> tuple[Update, Update]:
+def _unlike(rng: np.random.Generator) -> tuple[Expiry, Expiry]:
     """Two slices that cross in no tail, the later raised to where they touch, a little more or a little less."""
     while True:
         (near, near_svi), (far, far_svi) = _flawless(rng), _flawless(rng)
@@ -204,7 +183,7 @@ def _unlike(rng: np.random.Generator) -> tuple[Update, Update]:
             return near, far._replace(surface=far.surface._replace(a=far.surface.a - round(gap * part * ONE)))
 
 
-def _alike(rng: np.random.Generator) -> tuple[Update, Update]:
+def _alike(rng: np.random.Generator) -> tuple[Expiry, Expiry]:
     """A slice and the same with one number changed, half of the time higher on the whole."""
     near, _ = _flawless(rng)
     s = near.surface
@@ -225,9 +204,9 @@ def _alike(rng: np.random.Generator) -> tuple[Update, Update]:
     return near, near._replace(surface=raised)
 
 
-def pairs(rng: np.random.Generator, count: int) -> list[tuple[Update, Update]]:
+def pairs(rng: np.random.Generator, count: int) -> list[tuple[Expiry, Expiry]]:
     """Neighbours without a flaw of their own, unlike each other and alike in turn."""
-    found: list[tuple[Update, Update]] = []
+    found: list[tuple[Expiry, Expiry]] = []
     while len(found) < count:
         near, far = _unlike(rng) if len(found) % 2 else _alike(rng)
         if _is_inside(far.surface) and surface.slice_flaw(model(far)) is None:

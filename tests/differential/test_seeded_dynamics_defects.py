@@ -75,14 +75,15 @@ DEFECTS = [
     Defect("confidence of the other", GUARD, "max(apart, reach) - reach", "apart", DATA),
     Defect("nearer than it is", GUARD, "max(confidence, max(apart, reach) - reach)", "confidence", DATA),
     Defect("jump is measured from the new price", GUARD, "<= other * jump", "<= spot * jump", DATA),
-    Defect("confirmed at once", GUARD, "(candidate & (2**32 - 1)) + confirmation", "(candidate & (2**32 - 1))", DATA),
+    Defect("confirmed at once", GUARD, "timestamp < since + confirmation", "timestamp < since", DATA),
     Defect(
         "candidate is what was before",
         GUARD,
         "self._candidates[underlying] = (spot << 32)",
-        "self._candidates[underlying] = (before << 32)",
+        "self._candidates[underlying] = (head >> 184 << 32)",
         DATA,
     ),
+    Defect("an old candidate", GUARD, "since > head & (2**32 - 1) and self", "self", DATA),
     Defect(
         "widest",
         WIRING,
@@ -134,6 +135,9 @@ STEPS = [
     Step(59, 0, SPOT * 94 // 100, 10**9, SPOT * 94 // 100, 1, doubt=3),
     Step(1, 0, SPOT * 94 // 100, 10**9, SPOT * 94 // 100, 1),
     # A rise of 10.5% is one of 9.5% backwards.
+    Step(600, 0, SPOT * 1039 // 1000, 10**9, SPOT * 1039 // 1000, 1, doubt=3),
+    Step(600, 0, SPOT * 94 // 100, 10**9, SPOT * 94 // 100, 1),
+    # What was contradicted confirms nothing.
     Step(600, 0, SPOT * 1039 // 1000, 10**9, SPOT * 1039 // 1000, 1, doubt=3),
     Step(600, 0, SPOT * 94 // 100, 10**9, SPOT * 94 // 100, 1),
     Step(10 * 3600, 0, SPOT * 90 // 100, 10**9, SPOT * 90 // 100, 1),

@@ -14,7 +14,8 @@ from ape.exceptions import VirtualMachineError
 from python_model import surface
 from tests.differential import planting, surfaces
 from tests.differential.planting import Defect
-from tests.differential.surfaces import CODES, NOW, Update, is_pair_tie, is_tie, model
+from tests.differential.surfaces import CODES, NOW, is_pair_tie, is_tie, model
+from tests.unit.market_data.updates import Expiry
 
 pytestmark = [pytest.mark.differential, pytest.mark.slow]
 
@@ -69,9 +70,9 @@ DEFECTS = [
 class Bench:
     """Fixed surfaces and the verdicts of the model, where the error of floats does not decide them."""
 
-    rows: list[Update]
+    rows: list[Expiry]
     flaws: list[int]
-    pairs: list[tuple[Update, Update]]
+    pairs: list[tuple[Expiry, Expiry]]
     crossings: list[bool]
 
     @classmethod

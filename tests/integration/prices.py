@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -20,14 +19,12 @@ PATHS = (SYNTHETIC, "2020-03-11", "2021-05-18")
 def hourly(name: str, hours: int) -> list[float]:
     """So many hours and the one that ends them: made up, or from 08:00 UTC of a day, as each hour opened.
 
-    Skips where there are no real prices, or nothing that reads them.
+    Skips where there are no real prices.
     """
     if name == SYNTHETIC:
         return [round(2000 - 2 * h + 140 * math.sin(h / 7) + 20 * math.cos(2.3 * h), 2) for h in range(hours + 1)]
     if not DATA.is_file():
         pytest.skip("../shared/data/prices is absent: the real hourly prices are no part of the project")
-    if find_spec("pyarrow") is None:
-        pytest.skip("pyarrow is not installed: without it nothing reads the real hourly prices")
     opens = pd.read_parquet(DATA)["open"]
     return opens[pd.date_range(f"{name} 08:00", periods=hours + 1, freq="h", tz="UTC")].tolist()
 

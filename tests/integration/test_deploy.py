@@ -267,7 +267,7 @@ def test_addresses_that_are_no_tokens(ape_chain, project_contracts, token, accou
     assert refusal(deploy.read_tokens, mistyped, other, provider).startswith("--quote: the checksum does not fit")
 
     assert deploy.read_tokens(None, None, provider) is None
-    assert deploy.read_token("quote", token.address.lower(), provider) == token.address
+    assert deploy.read_contract("quote", token.address.lower(), provider) == token.address
 
 
 def test_contracts_that_are_no_tokens(project_contracts, deployer, token):

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +46,6 @@ def test_without_prices_it_says_so_in_one_line(tmp_path):
     assert not out.exists()
 
 
-@pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
 def test_the_report_of_made_up_prices(tmp_path):
     for seed, name in enumerate(history.FILES):
         # Heavy tails, so that every table has something to tell.

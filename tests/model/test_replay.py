@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import math
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from tests.model.series import frame, jump, series, write
 HOUSE = methodology.load("house")
 DATA = Path(__file__).parents[3] / "shared" / "data"
 TERMS = Terms()
-needs_parquet = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
 
 
 # --- moves -----------------------------------------------------------------------------------------------------------
@@ -215,7 +213,6 @@ def test_better_is_beyond_less_often_at_no_more():
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-@needs_parquet
 def test_a_series_is_read_at_the_ends_of_its_hours_with_gaps_shown(tmp_path):
     table = frame(np.arange(100.0, 110.0))
     write(tmp_path, table.drop(table.index[[3, 4]]))
@@ -227,7 +224,6 @@ def test_a_series_is_read_at_the_ends_of_its_hours_with_gaps_shown(tmp_path):
     assert got.between(2, 6).times.tolist() == got.times[2:6].tolist()
 
 
-@needs_parquet
 def test_what_is_no_series_is_refused_in_one_line(tmp_path):
     with pytest.raises(HistoryError, match=r"eth_usdt_1h\.parquet: is absent"):
         history.load(tmp_path, "ETH")
@@ -279,8 +275,6 @@ def real(name: str) -> Series:
     """A real series; skips where there is none."""
     if not (DATA / "prices").is_dir():
         pytest.skip("../shared/data/prices is absent: the real hourly prices are no part of the project")
-    if find_spec("pyarrow") is None:
-        pytest.skip("pyarrow is not installed: without it nothing reads the real hourly prices")
     return history.load(DATA, name)
 
 

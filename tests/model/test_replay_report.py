@@ -9,8 +9,9 @@ import numpy as np
 from python_model import history, methodology
 from python_model.volatility import Terms
 from scripts import chapter_volatility
-from scripts.chapter_volatility import fall_words, points_an_hour
+from scripts.chapter_volatility import points_an_hour
 from scripts.range_on_chain import Course
+from scripts.replay_chapters import fall_words
 from scripts.report import Picture, Sheet, page
 
 HOUSE = methodology.load("house")

@@ -39,6 +39,9 @@ class MarketMirror:
         self.market: dict[str, Underlying] = {}
         # When each underlying and each of its expiries was last published.
         self.published: dict[tuple[str, int], int] = {}
+        # By underlying, 1e-6 units: long sizes of all accounts, and where they may not grow any more, 0 for nowhere.
+        self.open_interest: dict[int, int] = dict.fromkeys(self.name_of, 0)
+        self.open_interest_caps: dict[int, int] = dict.fromkeys(self.name_of, 0)
         # What was published last of these was doubted: nothing of it was taken over.
         self.doubted: set[str] = set()
         # Share of the depths of M-12 that is left, its target and since when, 1e-6, by underlying (M-23).
@@ -73,8 +76,11 @@ class MarketMirror:
         return min(target, start + reach) if start < target else max(target, start - reach)
 
     def depth_target(self, underlying: int) -> int:
-        """Where it goes, by what is open."""
-        raise NotImplementedError
+        """The whole up to half of the cap, then down to a quarter at the cap, rounded down (M-23)."""
+        held, cap = self.open_interest[underlying], self.open_interest_caps[underlying]
+        if cap == 0 or held <= cap // 2:
+            return 10**6
+        return 10**6 - min(-(-750_000 * (2 * held - cap) // cap), 750_000)
 
     def is_current(self, name: str, expiry: int) -> bool:
         """Whether an underlying (expiry 0) or an expiry is within its heartbeat: an expired one as of its end.

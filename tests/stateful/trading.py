@@ -42,16 +42,6 @@ class TradingMirror(SolvencyMirror):
         # Lots by order.
         self.filled: dict[tuple, int] = {}
         self.fees = (MAKER_FEE, TAKER_FEE, PREMIUM_CAP)
-        # By underlying, 1e-6 units: long sizes of all accounts, and where they may not grow any more, 0 for nowhere.
-        self.open_interest: dict[int, int] = dict.fromkeys(self.name_of, 0)
-        self.open_interest_caps: dict[int, int] = dict.fromkeys(self.name_of, 0)
-
-    def depth_target(self, underlying: int) -> int:
-        """The whole up to half of the cap, then down to a quarter at the cap, rounded down (M-23)."""
-        held, cap = self.open_interest[underlying], self.open_interest_caps[underlying]
-        if cap == 0 or held <= cap // 2:
-            return 10**6
-        return 10**6 - min(-(-750_000 * (2 * held - cap) // cap), 750_000)
 
     def controls(self, account: int, caller: str, scope: int) -> bool:
         """Whether an address may act for an account."""

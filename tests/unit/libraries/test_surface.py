@@ -21,10 +21,10 @@ from tests.differential.surfaces import (
     NOW,
     ONE,
     Surface,
-    Update,
     real,
     update,
 )
+from tests.unit.market_data.updates import Expiry
 from tests.wide import integers
 
 REASONS = {"wings", "variance", "butterfly", "calendar"}
@@ -39,7 +39,7 @@ def surface(project_contracts: Any, deployer: Any) -> Any:
     return deployer.deploy(project_contracts.SurfaceHarness)
 
 
-def refusal(surface: Any, updates: list[Update], now: int = NOW) -> str | None:
+def refusal(surface: Any, updates: list[Expiry], now: int = NOW) -> str | None:
     """Reason of the revert after the name of the library; None where there was none."""
     try:
         chain.call_at(surface.require_free_of_arbitrage, now, updates, now)
@@ -51,7 +51,7 @@ def refusal(surface: Any, updates: list[Update], now: int = NOW) -> str | None:
     return None
 
 
-def days(*slices: Svi) -> list[Update]:
+def days(*slices: Svi) -> list[Expiry]:
     return [update(svi, 30 * (i + 1)) for i, svi in enumerate(slices)]
 
 
@@ -181,7 +181,7 @@ admissible = st.builds(
     forward=integers(MIN_PRICE, MAX_PRICE),
 )
 rows = st.builds(
-    Update,
+    Expiry,
     expiry=integers(1, MAX_TENOR).map(lambda seconds: NOW + seconds),
     forward=integers(MIN_PRICE, MAX_PRICE),
     rate=st.just(0),
@@ -200,7 +200,7 @@ def test_two_slices_that_hardly_bend_are_compared(surface, near, far, lift):
     smiles = [row.surface._replace(b=row.surface.b % 1000, a=ONE + lift * i) for i, row in enumerate((near, far))]
     seconds = sorted(row.expiry - NOW for row in (near, far))
     pair = [
-        Update(NOW + time + i, row.forward, 0, smile._replace(ref_seconds=time + i))
+        Expiry(NOW + time + i, row.forward, 0, smile._replace(ref_seconds=time + i))
         for i, (row, smile, time) in enumerate(zip((near, far), smiles, seconds, strict=True))
     ]
     assert refusal(surface, pair[:1]) in {None, "butterfly", "parameters"}

@@ -181,6 +181,24 @@ def test_what_contradicts_a_jump_is_believed_at_once(market_data, owner, send):
     assert send(NOW + 100, SPOT // 2) == (JUMP, None)
 
 
+def test_a_jump_that_was_contradicted_is_not_confirmed_behind_another_doubt(market_data, owner, send):
+    terms = Terms(widest=2 * PERCENT, jump=10 * PERCENT, confirmation_seconds=60)
+    market_data.set_terms(2, terms, sender=owner)
+    assert send() == (None, 10**9)
+    assert send(NOW + 10, SPOT // 2) == (JUMP, None)
+    assert send(NOW + 11, SPOT) == (None, 10**9)
+    assert send(NOW + 100, SPOT, 3 * PERCENT) == (TOO_WIDE, None)
+    assert send(NOW + 101, SPOT // 2) == (JUMP, None)
+
+
+def test_an_update_does_not_confirm_itself(market_data, owner, send):
+    market_data.set_terms(2, Terms(jump=10 * PERCENT, confirmation_seconds=1), sender=owner)
+    assert send() == (None, 10**9)
+    for _ in range(2):
+        assert send(NOW + 10, SPOT // 2) == (JUMP, None)
+    assert send(NOW + 11, SPOT // 2) == (None, 10**9)
+
+
 def test_the_first_price_is_no_jump_and_zero_stands_for_any(market_data, owner, send):
     market_data.set_terms(2, Terms(jump=1, confirmation_seconds=60), sender=owner)
     assert send() == (None, 10**9)
@@ -236,7 +254,7 @@ def test_a_malformed_update_is_refused_even_where_it_would_be_doubted(market_dat
 def courses(draw: st.DrawFn) -> list[dict[str, int]]:
     """Updates and what the second source says at the time."""
     rows, time = [], NOW
-    for _ in range(draw(st.integers(2, 6))):
+    for _ in range(draw(st.integers(2, 8))):
         rows.append(
             {
                 "time": time,

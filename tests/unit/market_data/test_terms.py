@@ -16,6 +16,11 @@ def moving(**changed):
     return Terms(floor=1, cap=WHOLE)._replace(**changed)
 
 
+def guarded(**changed):
+    """Terms in which a jump has to be confirmed."""
+    return Terms(jump=1, confirmation_seconds=1)._replace(**changed)
+
+
 # Maker, field, least and greatest admissible value, reason.
 BOUNDS = [
     (Terms, "heartbeat_seconds", 0, WEEK, "heartbeat"),
@@ -27,10 +32,11 @@ BOUNDS = [
     (moving, "cap", SCAN_RANGE, WHOLE, "cap|initial"),
     (moving, "initial", 1, WHOLE, "initial"),
     (Terms, "widest", 0, WHOLE, "widest"),
-    (Terms, "jump", 0, WHOLE, "jump"),
+    (guarded, "jump", 0, WHOLE, "jump"),
     (Terms, "confirmation_seconds", 0, 2**16 - 1, "confirmation"),
+    (guarded, "confirmation_seconds", 1, 2**16 - 1, "confirmation"),
 ]
-IDS = [row[1] for row in BOUNDS]
+IDS = [f"{make.__name__}-{field}" for make, field, *_ in BOUNDS]
 
 
 @pytest.mark.parametrize(("make", "field", "least", "greatest", "reason"), BOUNDS, ids=IDS)
@@ -121,6 +127,20 @@ def test_a_forward_alone_leaves_the_surface_and_its_age(market_data, owner, publ
         assert (moved[1] >> 32) % 2**32 == tenor
         assert moved[1] % 2**32 == NOW + age
     assert not chain.call_at(market_data.read, NOW + 2 * HEARTBEAT + 1, 2, [row.expiry])[1]
+
+
+def test_a_surface_is_not_calibrated_after_its_update(market_data, attempt, owner, publisher):
+    """It would outlive its heartbeat. Where surfaces have none, its tenor is what the publisher says."""
+    tenor = 30 * DAY
+    for heartbeat, ref_seconds, reason in (
+        (HEARTBEAT, tenor, None),
+        (HEARTBEAT, tenor + 1, None),
+        (HEARTBEAT, tenor - 1, "market: svi tenor"),
+        (0, tenor - 1, None),
+    ):
+        market_data.set_terms(2, Terms(surface_heartbeat_seconds=heartbeat), sender=owner)
+        update = Update(expiries=(Expiry(NOW + tenor, surface=Surface(ref_seconds=ref_seconds)),))
+        assert attempt(market_data.publish, update, sender=publisher) == reason
 
 
 def test_a_forward_needs_a_surface(market_data, attempt, publisher):
