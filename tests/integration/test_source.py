@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from scripts import chain, feed, protocol, source
+from scripts import adapters, chain, feed, protocol, source
 from tests.integration.nodes import PASSPHRASE, Done, Node, User, anvil, with_accounts
 from tests.unit.feeds.outside import rude, words
 from tests.unit.market_data.updates import FALL, RISE, Terms, Update
@@ -360,11 +360,11 @@ def message(function: Any, *arguments: Any, **named: Any) -> str:
     return caught.value.message
 
 
-def adapter(desk: Any, **changed: Any) -> source.Adapter:
+def adapter(desk: Any, **changed: Any) -> adapters.Adapter:
     """A good ChainlinkSource, but for what is changed."""
     options = {"heartbeat": HEARTBEAT, "least": 1.0, "greatest": 1e6, "confidence": 0.005}
     more: dict[str, Any] = {"aggregator": desk.aggregator.address, "sequencer": None, "grace": None}
-    return source.chainlink_adapter(desk.provider, **{**options, **more, **changed})
+    return adapters.chainlink_adapter(desk.provider, **{**options, **more, **changed})
 
 
 def test_options_of_chainlink_that_cannot_be(desk, accounts, project_contracts, deployer):
@@ -398,7 +398,9 @@ def test_options_of_chainlink_that_cannot_be(desk, accounts, project_contracts, 
 
 def test_options_of_pyth_that_cannot_be(desk, accounts):
     good = {"pyth": desk.pyth.address, "price_id": PRICE_ID, "max_age": 60, "widest": 0.01}
-    assert source.pyth_adapter(desk.provider, **{**good, "price_id": "0x" + "AB" * 32}).settings["price_id"] == PRICE_ID
+    assert (
+        adapters.pyth_adapter(desk.provider, **{**good, "price_id": "0x" + "AB" * 32}).settings["price_id"] == PRICE_ID
+    )
     for changed, why in (
         ({"pyth": accounts[7].address}, "--pyth: there is no contract at "),
         ({"price_id": PRICE_ID[2:]}, "--price-id: must be 0x and 64 hexadecimal digits (got 'abab"),
@@ -408,7 +410,7 @@ def test_options_of_pyth_that_cannot_be(desk, accounts):
         ({"max_age": 0}, "--max-age: must be 1 to 604800 seconds (got 0)"),
         ({"widest": -0.1}, "--widest: must be a fraction from 0 to below 1"),
     ):
-        assert message(source.pyth_adapter, desk.provider, **{**good, **changed}).startswith(why)
+        assert message(adapters.pyth_adapter, desk.provider, **{**good, **changed}).startswith(why)
 
 
 def test_what_a_source_would_say_is_what_it_says_once_deployed(desk, isolated, project_contracts):
@@ -421,7 +423,7 @@ def test_what_a_source_would_say_is_what_it_says_once_deployed(desk, isolated, p
                 desk.aggregator.push(answer, sender=desk.owner)
                 for more in ({}, {"sequencer": desk.uptime.address, "grace": 600}):
                     would_be = adapter(desk, **more)
-                    asked = source.ask(desk.target, would_be, desk.provider)
+                    asked = adapters.ask(desk.target.contracts, would_be, desk.provider)
                     said = desk.owner.deploy(project_contracts.ChainlinkSource, *would_be.arguments).spot()
                     assert (asked.price, asked.confidence, asked.timestamp, asked.is_usable) == tuple(said)
                     usable += asked.is_usable
@@ -429,8 +431,8 @@ def test_what_a_source_would_say_is_what_it_says_once_deployed(desk, isolated, p
 
 
 def test_a_constructor_that_reverts_says_why(desk):
-    wrong = source.Adapter("chainlink", "ChainlinkSource", (*adapter(desk).arguments[:6], 1), {}, "")
-    assert "source: grace" in message(source.ask, desk.target, wrong, desk.provider)
+    wrong = adapters.Adapter("chainlink", "ChainlinkSource", (*adapter(desk).arguments[:6], 1), {}, "")
+    assert "source: grace" in message(adapters.ask, desk.target.contracts, wrong, desk.provider)
 
 
 # Often near to the edge of 2%.
@@ -446,15 +448,15 @@ def test_a_source_is_refused_exactly_where_the_published_price_would_be_doubted(
         data.set_terms(2, Terms(second_source=said.address, widest=WIDEST), sender=owner)
         update = Update(timestamp=desk.provider.get_block("latest").timestamp, spot=spot, confidence=0, expiries=())
         is_believed = data.publish.call(update, sender=owner)
-        before = source.Spot(spot, 0, 1, True, 1)
-        found = source.objections(target, source.Spot(other, confidence, 1, True, 1), before, False)
+        before = adapters.Spot(spot, 0, 1, True, 1)
+        found = source.objections(target, adapters.Spot(other, confidence, 1, True, 1), before, False)
         assert bool(found) == (not is_believed)
 
 
 def test_a_publisher_whose_confidence_is_too_wide_is_refused(desk):
-    before = source.Spot(ETH * NANO, 0, 1, True, 1)
+    before = adapters.Spot(ETH * NANO, 0, 1, True, 1)
     for confidence, objections in ((WIDEST, 0), (WIDEST + 1, 1)):
-        said = source.Spot(ETH * NANO, confidence, 1, True, 1)
+        said = adapters.Spot(ETH * NANO, confidence, 1, True, 1)
         assert len(source.objections(desk.target, said, before, True)) == objections
         assert source.objections(desk.target, said, before, False) == []
 
