@@ -108,7 +108,9 @@ class Bench:
         head = self.provider.get_block("latest").timestamp
         times = [AS_OF + days * DAY for days in EXPIRY_DAYS]
         self.clock = chain.Clock(listing.shift(AS_OF, times, head))
+        # Mined: no surface is published before it was calibrated.
         self.provider.set_timestamp(self.clock.chain(AS_OF))
+        self.provider.mine()
         self.nonce = 0
         self.rows: list[dict[str, Any]] = []
 
