@@ -7,9 +7,10 @@
 @notice Wiring of accounts, custody, positions and the check at the end of every call. The public surface, with its
         natspec, is IClearingHouse.
 @custom:security The transient lock covers every function and view. Whatever can lower equity or raise risk ends in
-        `solvency._settle`, liquidations in a check of their own.
+        `solvency._settle`.
 """
 
+from contracts.interfaces import ICallee
 from contracts.interfaces import IClearingHouse
 from contracts.interfaces import IExchange
 from contracts.modules import accounts
@@ -59,8 +60,10 @@ exports: (
     authority.transfer_ownership,
     authority.accept_ownership,
     authority.guardian,
+    authority.members,
     authority.paused,
     authority.set_guardian,
+    authority.set_member,
     authority.set_paused,
 )
 exports: (ledger.cash, ledger.cash_word, ledger.reserve, ledger.money_market)
@@ -80,13 +83,14 @@ DEPOSIT: constant(uint256) = 0
 WITHDRAW: constant(uint256) = 1
 TRANSFER: constant(uint256) = 2
 TRADE: constant(uint256) = 3
+BID: constant(uint256) = 4
+CALL: constant(uint256) = 5
 MAX_ACTIONS: constant(uint256) = 16
-# As the exchange takes it.
+# As exchange and liquidation contract take it.
 MAX_DATA: constant(uint256) = 8192
 
 exchange: public(address)
 liquidation: public(address)
-settlement: public(address)
 
 
 @deploy
@@ -157,9 +161,22 @@ def execute(actions: DynArray[IClearingHouse.Action, MAX_ACTIONS]):
             self._withdraw(action.account, action.collateral, action.amount, action.recipient)
         elif action.kind == TRANSFER:
             self._transfer(action.account, action.counterparty, action.collateral, action.amount)
-        else:
-            assert action.kind == TRADE, "clearing house: action"
+        elif action.kind == TRADE:
             self._trade(action.data)
+        elif action.kind == BID:
+            slices._sell(action.account, action.counterparty, action.data, self.liquidation)
+        else:
+            assert action.kind == CALL, "clearing house: action"
+            extcall ICallee(action.recipient).on_batch(msg.sender, action.data)
+    solvency._settle()
+
+
+@external
+def bid(account: uint256, bidder: uint256, data: Bytes[MAX_DATA]):
+    """
+    @custom:see IClearingHouse
+    """
+    slices._sell(account, bidder, data, self.liquidation)
     solvency._settle()
 
 
@@ -168,19 +185,10 @@ def post(account: uint256, package: DynArray[uint256, positions.MAX_LEGS], cash:
     """
     @custom:see IClearingHouse
     """
-    assert msg.sender == self.settlement or msg.sender == ledger.money_market, "clearing house: caller"
+    assert authority.members[msg.sender], "clearing house: caller"
     ledger.reserve -= cash - cost
     profit: int256 = positions._add(account, package, cost)
     ledger._change(account, cash + profit)
-
-
-@external
-def sell_slice(account: uint256, bidder: uint256, fraction: uint256) -> (uint256, uint256):
-    """
-    @custom:see IClearingHouse
-    """
-    assert msg.sender == self.liquidation, "liquidation: caller"
-    return slices._sell(account, bidder, fraction, msg.sender)
 
 
 @external
@@ -188,7 +196,6 @@ def set_contracts(
     new_report: address,
     new_exchange: address,
     new_liquidation: address,
-    new_settlement: address,
     collaterals: address,
     money_market: address,
     admission: address,
@@ -203,14 +210,12 @@ def set_contracts(
     solvency.admission = admission
     self.exchange = new_exchange
     self.liquidation = new_liquidation
-    self.settlement = new_settlement
     log IClearingHouse.ContractsSet(
         engine=solvency.engine,
         report=new_report,
         market_data=solvency.market_data,
         exchange=new_exchange,
         liquidation=new_liquidation,
-        settlement=new_settlement,
         collaterals=collaterals,
         money_market=money_market,
         admission=admission,

@@ -10,6 +10,7 @@
 
 from ethereum.ercs import IERC20Detailed
 
+from contracts.interfaces import IBackstop
 from contracts.interfaces import IClearingHouse
 from contracts.interfaces import ICollaterals
 from contracts.interfaces import IMarginEngine
@@ -41,6 +42,7 @@ LISTED: constant(uint256) = 1 << 255
 BITS_64: constant(uint256) = 2**64 - 1
 
 clearing_house: public(immutable(address))
+backstop: public(address)
 count: public(uint256)
 terms: public(HashMap[uint256, ICollaterals.Terms])
 _is_listed: HashMap[address, bool]
@@ -128,6 +130,16 @@ def set_sources(collateral: uint256, sources: ICollaterals.Sources):
 
 
 @external
+def set_backstop(backstop: address):
+    """
+    @custom:see ICollaterals
+    """
+    self._require_owner()
+    self.backstop = backstop
+    log ICollaterals.BackstopSet(backstop=backstop)
+
+
+@external
 def poke(collateral: uint256):
     """
     @custom:see ICollaterals
@@ -141,7 +153,7 @@ def poke(collateral: uint256):
 
 
 @external
-def release(collateral: uint256, amount: uint256) -> address:
+def release(collateral: uint256, amount: uint256, account: uint256, fund_cash: int256) -> (address, uint256):
     """
     @custom:see ICollaterals
     """
@@ -152,7 +164,11 @@ def release(collateral: uint256, amount: uint256) -> address:
         used: uint256 = self._used(collateral, limit) + amount
         assert used <= limit, "collaterals: withdrawal limit"
         self._outflow[collateral] = used << 64 | block.timestamp
-    return self.terms[collateral].token
+    paid: uint256 = amount
+    if collateral == QUOTE and fund_cash < 0 and self.backstop != empty(address):
+        paid = extcall IBackstop(self.backstop).dock(account, amount, convert(-fund_cash, uint256))
+        assert paid <= amount, "collaterals: paid"
+    return self.terms[collateral].token, paid
 
 
 @external

@@ -2,136 +2,613 @@
 # pragma nonreentrancy on
 # @license AGPL-3.0-only
 """
-@title Liquidation: a slice of everything an unhealthy account has, sold to a bidder (decision 8)
-@notice Net value NV is equity without haircuts. The bidder takes a fraction f of every leg, collateral, cash and cost,
-        and pays its value at mark less the discount d. The fraction that brings the account back to initial margin
-        solves (1 - f) E + f NV (1 - d) = (1 - f) IM:
+@title Liquidation: auctions of unhealthy accounts (decision 8)
+@notice What is sold of which account, when and for how much; the clearing house moves it. Prices and slices are those of
+        libraries/auction. The public surface, with its natspec, is ILiquidation.
 
-            f = (IM - E) / (IM - E + NV (1 - d))
-
-        Sizes are cut to 1e-6, so that a small slice of many dear strikes may be worth nothing: a slice may always be
-        worth ten times what that can cost. An account without net value has f = 1 and price 0. Nothing is paid for
-        taking a debt: such an account stays until somebody finds its legs worth it, or a backstop comes. The public
-        surface, with its natspec, is ILiquidation.
+        Nothing is assessed twice. A slice is a part of everything, so the requirement and equity of what stays and of what goes
+        are known by proportion, but for sizes that are cut to 1e-6: the premium bounds what that can do, and the bidder pays
+        it. So E_mm - MM never falls by a sale (INV-09), and a bidder with cash alone is known to have margin or not.
 @custom:security See ILiquidation.
 """
 
 from contracts.interfaces import IClearingHouse
 from contracts.interfaces import ILiquidation
 from contracts.interfaces import IMarginEngine
+from contracts.interfaces import IMarketData
+from contracts.libraries import auction
 from contracts.libraries import fixed_point
+from contracts.libraries import position
 from contracts.modules import positions
-from contracts.modules import slices
 
 implements: ILiquidation
 
-WAD: constant(uint256) = 10**18
-# What an operator must be allowed to bid.
-TRADE: constant(uint256) = 1
-MAX_DISCOUNT: constant(uint256) = 2 * 10**17
-# What a slice may always be worth, 1e-18 quote units: some ten times what rounding costs 128 futures and calls ...
+START: constant(uint256) = 0
+SOLVENT: constant(uint256) = 1
+INSOLVENT: constant(uint256) = 2
+TARGETED: constant(uint256) = 3
+
+WAD: constant(int256) = 10**18
+WHOLE: constant(uint256) = 10**18
+FUND: constant(uint256) = 1
+MAX_DATA: constant(uint256) = 8192
+MAX_LEGS: constant(uint256) = 128
+MAX_EVIDENCE: constant(uint256) = 8
+# Where prices are stale, an account is sold only if it would be unhealthy with this much more of their gross value: a speck with
+# a stale price shields nobody, a book of them stays.
+STALE_FACTOR: constant(int256) = 2
+# What a unit of a leg can be worth and need together, at most: so many times spot and strike, and so much for flat charges.
+# A call is worth less than F, a put less than K D; each scenario of the presets takes at most 1.4 F or K D of that, other
+# charges 0.3 F; initial margin is 1.25 times as much; F is within a quarter of spot.
+SPOTS: constant(int256) = 6
+STRIKES: constant(int256) = 4
+FLAT: constant(int256) = 250 * 10**18
+# Sizes are cut to the millionth of a unit.
+MILLION: constant(int256) = 10**6
+# A slice may always be worth 100 quote units, and so many times its premium.
 SMALL: constant(int256) = 100 * 10**18
-# ... and so many times the dust, which is what it costs puts.
-DUST_FACTOR: constant(int256) = 10
+PREMIUMS: constant(int256) = 10
+# More than the units of 1e-18 that are lost by rounding amounts one by one.
+ROUNDING: constant(int256) = 10**6
+# An auction that can cost the fund less does not keep anyone from leaving it.
+DUST: constant(int256) = 100 * 10**18
 
 clearing_house: public(immutable(address))
-discount: public(uint256)
-minimum_slice: public(uint256)
+terms: public(ILiquidation.Terms)
+deleveraging: public(address)
+insolvent_running: public(uint256)
+_evidence: DynArray[address, MAX_EVIDENCE]
+# The engine that they are a part of.
+_evidence_of: address
+_auctions: HashMap[uint256, ILiquidation.Auction]
 
 
 @deploy
-def __init__(clearing_house_: address, first_discount: uint256, first_minimum_slice: uint256):
+def __init__(clearing_house_: address, first_terms: ILiquidation.Terms):
     """
     @notice Ties it to a clearing house, which must appoint it.
     @param clearing_house_ IClearingHouse.
-    @param first_discount At most 20%, 1e-18.
-    @param first_minimum_slice Above 0, at most 1, 1e-18.
+    @param first_terms See `ILiquidation.Terms`.
     """
     clearing_house = clearing_house_
-    self._set_terms(first_discount, first_minimum_slice)
+    self._set_terms(first_terms)
 
 
 @external
-def set_terms(new_discount: uint256, new_minimum_slice: uint256):
+def award(
+    account: uint256,
+    bidder: uint256,
+    state: IMarginEngine.Account,
+    fresh: bool,
+    stale_value: int256,
+    fund: int256,
+    engine: address,
+    market_data: address,
+    data: Bytes[MAX_DATA],
+) -> ILiquidation.Sale:
     """
     @custom:see ILiquidation
     """
-    assert msg.sender == staticcall IClearingHouse(clearing_house).owner(), "authority: not the owner"
-    self._set_terms(new_discount, new_minimum_slice)
+    assert msg.sender == clearing_house, "liquidation: caller"
+    assert account != FUND and bidder != FUND, "liquidation: the fund"
+    bid: ILiquidation.Bid = abi_decode(data, ILiquidation.Bid)
+    assert block.timestamp <= bid.deadline, "liquidation: deadline"
+    judge: address = engine
+    if bid.kind == START and bid.evidence != 0:
+        assert bid.evidence <= len(self._evidence) and self._evidence_of == engine, "liquidation: evidence"
+        judge = self._evidence[bid.evidence - 1]
+    figures: IMarginEngine.Assessment = staticcall IMarginEngine(judge).assess(state)
+    figures.fresh = figures.fresh and fresh
+    figures.stale_value += stale_value
+    assert self._is_unhealthy(figures), "liquidation: healthy"
+    if bid.kind == START:
+        return self._start(account, bidder, figures, fund)
+
+    assert self._auctions[account].started != 0, "liquidation: not started"
+    premium: int256 = self._premium(state.legs, market_data)
+    if bid.kind == TARGETED:
+        return self._target(account, bidder, bid, state, figures, premium, engine)
+    return self._slice(account, bidder, bid, state, figures, premium, fund)
 
 
 @external
-def liquidate(
-    account: uint256, bidder: uint256, fraction: uint256, minimum: uint256, max_price: uint256, deadline: uint256
-) -> (uint256, uint256):
+def end(account: uint256):
+    """
+    @custom:see ILiquidation
+    """
+    assert self._auctions[account].started != 0, "liquidation: not started"
+    figures: IMarginEngine.Assessment = staticcall IClearingHouse(clearing_house).assess(account)
+    assert figures.fresh and figures.equity_maintenance >= figures.maintenance, "liquidation: unhealthy"
+    self._end(account)
+
+
+@external
+def absorb(account: uint256):
     """
     @custom:see ILiquidation
     """
     house: IClearingHouse = IClearingHouse(clearing_house)
-    assert block.timestamp <= deadline, "liquidation: deadline"
-    assert staticcall house.controls(bidder, msg.sender, TRADE), "accounts: not authorised"
-    taken: uint256 = 0
-    price: uint256 = 0
-    taken, price = extcall house.sell_slice(account, bidder, fraction)
-    assert minimum <= taken, "liquidation: below minimum"
-    assert price <= max_price, "liquidation: price"
-    # The price may have moved while the bid was on its way.
-    assert price != 0 or max_price == 0, "liquidation: no value"
-    return taken, price
+    state: IMarginEngine.Account = staticcall house.portfolio(account)
+    assert account != FUND and state.cash < 0, "liquidation: no debt"
+    assert len(state.legs) == 0 and len(state.holdings) == 0, "liquidation: has more than debt"
+    if self._auctions[account].started != 0:
+        self._end(account)
+    log ILiquidation.Absorbed(account=account, debt=convert(-state.cash, uint256))
+    extcall house.post(account, [], -state.cash, 0)
+    extcall house.post(FUND, [], state.cash, 0)
 
 
 @external
-@view
-@reentrant
-def slice_of(figures: IMarginEngine.Assessment, dust: int256, fraction: uint256) -> (uint256, uint256):
+def set_terms(new_terms: ILiquidation.Terms):
     """
     @custom:see ILiquidation
     """
-    # Asked in the midst of `liquidate`; reads what no liquidation changes.
-    limit: uint256 = self._limit(figures, dust)
-    taken: uint256 = min(fraction, limit)
-    assert min(self.minimum_slice, limit) <= taken, "liquidation: slice too small"
-    return taken, self.discount
+    self._require_owner()
+    self._set_terms(new_terms)
+
+
+@external
+def set_evidence(engines: DynArray[address, MAX_EVIDENCE]):
+    """
+    @custom:see ILiquidation
+    """
+    self._require_owner()
+    self._evidence = engines
+    self._evidence_of = staticcall IClearingHouse(clearing_house).engine()
+    log ILiquidation.EvidenceSet(engine=self._evidence_of, evidence=engines)
+
+
+@external
+def set_deleveraging(new_deleveraging: address):
+    """
+    @custom:see ILiquidation
+    """
+    self._require_owner()
+    self.deleveraging = new_deleveraging
+    log ILiquidation.DeleveragingSet(deleveraging=new_deleveraging)
+
+
+@external
+def set_deleveraged(account: uint256):
+    """
+    @custom:see ILiquidation
+    """
+    assert msg.sender == self.deleveraging, "liquidation: caller"
+    assert self._auctions[account].marked != 0, "liquidation: not marked"
+    self._auctions[account].deleveraged = block.timestamp
 
 
 @external
 @view
-def largest_slice(account: uint256) -> uint256:
+def auction_of(account: uint256) -> ILiquidation.Auction:
+    """
+    @custom:see ILiquidation
+    """
+    return self._auctions[account]
+
+
+@external
+@view
+def evidence() -> DynArray[address, MAX_EVIDENCE]:
+    """
+    @custom:see ILiquidation
+    """
+    return self._evidence
+
+
+@external
+@view
+def quote(account: uint256) -> ILiquidation.Quote:
     """
     @custom:see ILiquidation
     """
     house: IClearingHouse = IClearingHouse(clearing_house)
     figures: IMarginEngine.Assessment = staticcall house.assess(account)
-    if not slices._is_unhealthy(figures):
-        return 0
-    return self._limit(figures, positions._dust(staticcall house.book(account)))
+    q: ILiquidation.Quote = empty(ILiquidation.Quote)
+    q.unhealthy = self._is_unhealthy(figures) and account != FUND
+    q.net_value = figures.net_value
+    a: ILiquidation.Auction = self._auctions[account]
+    if not q.unhealthy or a.started == 0:
+        return q
+    state: IMarginEngine.Account = staticcall house.portfolio(account)
+    market_data: address = staticcall house.market_data()
+    q.premium = self._premium(state.legs, market_data)
+    t: ILiquidation.Terms = self.terms
+    q.discount = self._discount(a, t)
+    if self._is_dead(a, t, figures):
+        if self._is_marked(a, t):
+            q.kind = INSOLVENT
+            q.fraction = WHOLE
+            q.price = self._falling_price(a, t, figures)
+    else:
+        q.kind = SOLVENT
+        q.fraction = convert(self._limit(t, figures, q.discount, q.premium), uint256)
+        part: int256 = convert(q.fraction, int256)
+        q.price = fixed_point.mul_up(fixed_point.mul_up(figures.net_value, part), WAD - q.discount)
+        if part != WAD:
+            q.price += q.premium
+    if q.kind != 0:
+        q.needs = self._needs(state, figures, convert(q.fraction, int256), q.price, q.premium)
+    return q
 
 
 @internal
 @view
-def _limit(figures: IMarginEngine.Assessment, dust: int256) -> uint256:
+def _require_owner():
     """
-    @param figures Of an unhealthy account.
-    @param dust See `slice_of`.
-    @return The largest fraction that may be sold, rounded up.
+    @notice Only the owner of the clearing house passes.
     """
-    least_worth: int256 = SMALL + DUST_FACTOR * dust
-    if figures.net_value < least_worth:
-        return WAD
-    shortfall: int256 = figures.initial - figures.equity_initial
-    kept: int256 = fixed_point.mul_down(figures.net_value, convert(WAD - self.discount, int256))
-    needed: int256 = fixed_point.div_up(shortfall * convert(WAD, int256), shortfall + kept)
-    worthwhile: int256 = fixed_point.div_up(least_worth * convert(WAD, int256), figures.net_value)
-    return max(convert(max(needed, worthwhile), uint256), self.minimum_slice)
+    assert msg.sender == staticcall IClearingHouse(clearing_house).owner(), "authority: not the owner"
 
 
 @internal
-def _set_terms(new_discount: uint256, new_minimum_slice: uint256):
+def _set_terms(t: ILiquidation.Terms):
     """
-    @notice Changes discount and minimum slice.
+    @notice Changes the terms. No prices rise with time, and none falls at once.
     """
-    assert new_discount <= MAX_DISCOUNT, "liquidation: discount"
-    assert new_minimum_slice != 0 and new_minimum_slice <= WAD, "liquidation: slice"
-    self.discount = new_discount
-    self.minimum_slice = new_minimum_slice
-    log ILiquidation.LiquidationTermsSet(discount=new_discount, minimum_slice=new_minimum_slice)
+    assert t.first_discount >= 10**15 and t.first_discount <= t.knee_discount, "liquidation: discount"
+    assert t.knee_discount <= 5 * 10**17, "liquidation: discount"
+    assert t.knee_seconds >= 60 and t.knee_seconds < t.solvent_seconds, "liquidation: seconds"
+    assert t.solvent_seconds <= 7 * 86_400, "liquidation: seconds"
+    assert t.insolvent_seconds >= 60 and t.insolvent_seconds <= 7 * 86_400, "liquidation: seconds"
+    assert t.minimum_slice != 0 and t.minimum_slice <= WHOLE, "liquidation: slice"
+    assert t.fee <= 5 * 10**16, "liquidation: fee"
+    assert t.reward <= 1_000 * 10**18 and t.reward_share <= 10**17, "liquidation: reward"
+    self.terms = t
+    log ILiquidation.TermsSet(terms=t)
+
+
+@internal
+@pure
+def _is_unhealthy(figures: IMarginEngine.Assessment) -> bool:
+    """
+    @return Whether an account may be sold: unhealthy even if stale prices were better by STALE_FACTOR times their value.
+    """
+    return figures.equity_maintenance + STALE_FACTOR * figures.stale_value < figures.maintenance
+
+
+@internal
+@view
+def _is_dead(a: ILiquidation.Auction, t: ILiquidation.Terms, figures: IMarginEngine.Assessment) -> bool:
+    """
+    @return Whether nobody can buy the account at a discount to its value any more.
+    """
+    return figures.net_value <= 0 or block.timestamp > a.started + t.solvent_seconds
+
+
+@internal
+@view
+def _is_marked(a: ILiquidation.Auction, t: ILiquidation.Terms) -> bool:
+    """
+    @return Whether the falling price is in force.
+    """
+    return a.marked != 0 and block.timestamp <= a.marked + 2 * t.insolvent_seconds
+
+
+@internal
+@view
+def _discount(a: ILiquidation.Auction, t: ILiquidation.Terms) -> int256:
+    """
+    @return The discount now.
+    """
+    return auction.discount(
+        block.timestamp - a.started, t.first_discount, t.knee_discount, t.knee_seconds, t.solvent_seconds
+    )
+
+
+@internal
+@view
+def _falling_price(a: ILiquidation.Auction, t: ILiquidation.Terms, figures: IMarginEngine.Assessment) -> int256:
+    """
+    @return What a bidder pays for all of the account now. Whoever takes one that needs no margin earns the reward.
+    """
+    bonus: int256 = max(figures.maintenance, convert(t.reward, int256))
+    return auction.falling_price(figures.net_value, bonus, block.timestamp - a.marked, t.insolvent_seconds)
+
+
+@internal
+@pure
+def _limit(
+    t: ILiquidation.Terms, figures: IMarginEngine.Assessment, discount: int256, premium: int256
+) -> int256:
+    """
+    @return The largest fraction that may be sold of an account with net value.
+    """
+    return auction.largest_slice(
+        figures.initial - figures.equity_initial,
+        figures.net_value,
+        WAD - discount - self._fee_rate(t, discount),
+        SMALL + PREMIUMS * premium,
+        convert(t.minimum_slice, int256),
+    )
+
+
+@internal
+@pure
+def _fee_rate(t: ILiquidation.Terms, discount: int256) -> int256:
+    """
+    @return What of net value sold goes to the fund: no more than the bidder pays.
+    """
+    return min(convert(t.fee, int256), WAD - discount)
+
+
+@internal
+@view
+def _premium(legs: DynArray[uint256, MAX_LEGS], market_data: address) -> int256:
+    """
+    @return What a millionth of a unit of every leg can be worth and need at most, 1e-18 quote units.
+    """
+    total: int256 = 0
+    underlying: uint256 = 0
+    spot: int256 = 0
+    for word: uint256 in legs:
+        if position.underlying(word) != underlying:
+            underlying = position.underlying(word)
+            words: DynArray[uint256, 33] = []
+            fresh: bool = False
+            words, fresh = staticcall IMarketData(market_data).read(underlying, [])
+            spot = convert(words[0] >> 184, int256) * 10**9
+        total += SPOTS * spot + STRIKES * position.strike(word) + FLAT
+    return fixed_point.div_up(total, MILLION)
+
+
+@internal
+@pure
+def _needs(
+    state: IMarginEngine.Account,
+    figures: IMarginEngine.Assessment,
+    fraction: int256,
+    price: int256,
+    premium: int256,
+) -> int256:
+    """
+    @return Cash with which a bidder that has nothing else has initial margin with that fraction: the price and its part of
+            IM - E. Of collateral it gets whole units, so that only all of it is a known part.
+    """
+    if not figures.fresh or (fraction != WAD and len(state.holdings) != 0):
+        return max_value(int256)
+    return price + fixed_point.mul_up(figures.initial - figures.equity_initial, fraction) + premium + ROUNDING
+
+
+@internal
+def _start(
+    account: uint256, starter: uint256, figures: IMarginEngine.Assessment, fund: int256
+) -> ILiquidation.Sale:
+    """
+    @notice Starts an auction for a reward, or marks whether the account of a running one has net value.
+    @param account Unhealthy.
+    @param starter Account that is rewarded.
+    @param figures Of the account, some scenarios perhaps left out.
+    @param fund Cash of the fund.
+    """
+    t: ILiquidation.Terms = self.terms
+    a: ILiquidation.Auction = self._auctions[account]
+    is_new: bool = a.started == 0
+    if is_new:
+        a.started = block.timestamp
+    dead: bool = self._is_dead(a, t, figures)
+    sale: ILiquidation.Sale = empty(ILiquidation.Sale)
+    sale.needs = min_value(int256)
+    if is_new:
+        reward: int256 = min(
+            convert(t.reward, int256), fixed_point.mul_down(figures.maintenance, convert(t.reward_share, int256))
+        )
+        if figures.net_value >= reward:
+            sale.account_cash = -reward
+        elif fund >= reward:
+            sale.fund_cash = -reward
+        else:
+            reward = 0
+        sale.bidder_cash = reward
+        log ILiquidation.AuctionStarted(
+            account=account, starter=starter, reward=convert(reward, uint256), insolvent=dead
+        )
+    else:
+        # Once it has begun to fall, the price falls to its end; after a time there it begins anew.
+        assert (not self._is_marked(a, t)) if dead else a.marked != 0, "liquidation: running"
+        log ILiquidation.AuctionMarked(account=account, insolvent=dead)
+    self._auctions[account].started = a.started
+    self._mark(account, dead, figures.maintenance - figures.net_value)
+    return sale
+
+
+@internal
+def _mark(account: uint256, dead: bool, exposure: int256):
+    """
+    @notice Lets the price of an account without net value fall from now on, or no more.
+    @param account In auction.
+    @param dead Whether it falls.
+    @param exposure What that can cost the fund.
+    """
+    counted: bool = dead and exposure >= DUST
+    if counted != self._auctions[account].counted:
+        self._auctions[account].counted = counted
+        if counted:
+            self.insolvent_running += 1
+        else:
+            self.insolvent_running -= 1
+    marked: uint256 = 0
+    if dead:
+        marked = block.timestamp
+    if marked != self._auctions[account].marked:
+        self._auctions[account].marked = marked
+
+
+@internal
+def _end(account: uint256):
+    """
+    @notice Forgets an auction.
+    """
+    self._mark(account, False, 0)
+    self._auctions[account] = empty(ILiquidation.Auction)
+    log ILiquidation.AuctionEnded(account=account)
+
+
+@internal
+def _slice(
+    account: uint256,
+    bidder: uint256,
+    bid: ILiquidation.Bid,
+    state: IMarginEngine.Account,
+    figures: IMarginEngine.Assessment,
+    premium: int256,
+    fund: int256,
+) -> ILiquidation.Sale:
+    """
+    @notice Sells a fraction of everything.
+    """
+    t: ILiquidation.Terms = self.terms
+    a: ILiquidation.Auction = self._auctions[account]
+    fraction: int256 = convert(min(bid.fraction, WHOLE), int256)
+    least: int256 = convert(t.minimum_slice, int256)
+    price: int256 = 0
+    fee: int256 = 0
+    left: int256 = -1
+    if bid.kind == SOLVENT:
+        assert not self._is_dead(a, t, figures), "liquidation: no value"
+        discount: int256 = self._discount(a, t)
+        limit: int256 = self._limit(t, figures, discount, premium)
+        fraction = min(fraction, limit)
+        least = min(least, limit)
+        # Up, for the account.
+        value: int256 = fixed_point.mul_up(figures.net_value, fraction)
+        price = fixed_point.mul_up(value, WAD - discount)
+        fee = fixed_point.mul_down(value, self._fee_rate(t, discount))
+        # E_mm - MM afterwards.
+        left = fixed_point.mul_down(figures.equity_maintenance - figures.maintenance, WAD - fraction) + price - fee
+    else:
+        assert bid.kind == INSOLVENT, "liquidation: kind"
+        assert self._is_dead(a, t, figures), "liquidation: has value"
+        assert self._is_marked(a, t), "liquidation: not marked"
+        price = fixed_point.mul_up(self._falling_price(a, t, figures), fraction)
+    assert least <= fraction, "liquidation: slice too small"
+
+    sale: ILiquidation.Sale = empty(ILiquidation.Sale)
+    sale.fraction = convert(fraction, uint256)
+    cash: int256 = state.cash
+    if fraction == WAD:
+        sale.package = state.legs
+        sale.cost = state.cost
+    else:
+        sale.package = positions._slice(state.legs, fraction)
+        sale.cost = state.cost * fraction // WAD
+        cash = cash * fraction // WAD
+        price += premium
+    assert bid.min_fraction <= sale.fraction, "liquidation: below minimum"
+    assert price <= bid.max_price, "liquidation: price"
+    sale.bidder_cash = cash - price
+    sale.fund_cash = fee
+    if price < 0:
+        # What the fund does not have it may owe only when everything else has been tried.
+        assert -price <= fund or a.deleveraged >= a.marked, "liquidation: fund is short"
+        sale.fund_cash = price
+    sale.account_cash = -sale.bidder_cash - sale.fund_cash
+    sale.needs = self._needs(state, figures, fraction, price, premium)
+    log ILiquidation.Sold(
+        account=account,
+        bidder=bidder,
+        kind=bid.kind,
+        fraction=sale.fraction,
+        net_value=figures.net_value,
+        price=price,
+        fee=fee,
+    )
+    if fraction == WAD or (left >= 0 and figures.fresh):
+        self._end(account)
+    return sale
+
+
+@internal
+def _target(
+    account: uint256,
+    bidder: uint256,
+    bid: ILiquidation.Bid,
+    state: IMarginEngine.Account,
+    figures: IMarginEngine.Assessment,
+    premium: int256,
+    engine: address,
+) -> ILiquidation.Sale:
+    """
+    @notice Sells legs of the bidder's choice at its price, where that helps the account at least as much as a slice.
+    """
+    t: ILiquidation.Terms = self.terms
+    a: ILiquidation.Auction = self._auctions[account]
+    assert not self._is_dead(a, t, figures), "liquidation: no value"
+    assert len(bid.package) != 0, "liquidation: package"
+    assert figures.fresh, "liquidation: stale data"
+    discount: int256 = self._discount(a, t)
+    rate: int256 = self._fee_rate(t, discount)
+    lost: int256 = discount + rate
+    limit: int256 = self._limit(t, figures, discount, premium)
+
+    sale: ILiquidation.Sale = empty(ILiquidation.Sale)
+    sale.package = self._chosen(state.legs, bid.package)
+    sale.cost = bid.cost
+    longer: DynArray[int256, MAX_LEGS] = []
+    after: IMarginEngine.Account = state
+    after.legs, longer = positions._merge(state.legs, positions._negate(sale.package))
+    after.cost -= bid.cost
+    after.cash += bid.max_price
+    then: IMarginEngine.Assessment = staticcall IMarginEngine(engine).assess(after)
+    # The fund's part of what the account loses is that of a slice.
+    given: int256 = figures.net_value - then.net_value
+    fee: int256 = max(given, 0) * rate // discount
+    loss: int256 = given + fee
+    gain: int256 = then.equity_maintenance - fee - then.maintenance - figures.equity_maintenance + figures.maintenance
+    by_slice: int256 = figures.maintenance - figures.equity_maintenance + fixed_point.mul_up(
+        figures.net_value, WAD - lost
+    )
+    assert gain > 0, "liquidation: no better"
+    assert fixed_point.mul_down(gain, fixed_point.mul_down(figures.net_value, lost)) >= fixed_point.mul_up(
+        loss, by_slice
+    ), "liquidation: a slice is better"
+    assert loss <= fixed_point.mul_down(fixed_point.mul_down(figures.net_value, limit), lost), "liquidation: loss"
+    if limit != WAD:
+        above: int256 = fixed_point.mul_down(
+            figures.equity_initial - figures.initial, WAD - limit
+        ) + fixed_point.mul_up(fixed_point.mul_up(figures.net_value, limit), WAD - lost)
+        assert then.equity_initial - fee - then.initial <= max(above, 0) + premium, "liquidation: too much"
+
+    sale.bidder_cash = -bid.max_price
+    sale.fund_cash = fee
+    sale.account_cash = bid.max_price - fee
+    # It takes a part of the book alone, whose requirement is not known.
+    sale.needs = max_value(int256)
+    log ILiquidation.Sold(
+        account=account,
+        bidder=bidder,
+        kind=TARGETED,
+        fraction=0,
+        net_value=figures.net_value,
+        price=bid.max_price,
+        fee=fee,
+    )
+    if then.equity_maintenance - fee >= then.maintenance:
+        self._end(account)
+    return sale
+
+
+@internal
+@pure
+def _chosen(legs: DynArray[uint256, MAX_LEGS], package: DynArray[uint256, 16]) -> DynArray[uint256, MAX_LEGS]:
+    """
+    @notice Legs that the account has, as far as it has them.
+    @param legs Its book.
+    @param package Words, ascending.
+    @return The package, with the words of the book but for the sizes.
+    """
+    chosen: DynArray[uint256, MAX_LEGS] = []
+    at: uint256 = 0
+    for word: uint256 in package:
+        found: bool = False
+        for i: uint256 in range(at, len(legs), bound=MAX_LEGS):
+            if position.instrument(legs[i]) == position.instrument(word):
+                held: int256 = position.size(legs[i])
+                size: int256 = position.size(word)
+                assert size != 0 and abs(size) <= abs(held) and (size > 0) == (held > 0), "liquidation: size"
+                chosen.append(positions._resize(legs[i], size))
+                at = i + 1
+                found = True
+                break
+        assert found, "liquidation: no such leg"
+    return chosen

@@ -22,14 +22,16 @@ MAX_UNDERLYINGS: constant(uint256) = 8
 
 
 @deploy
-def __init__(market_data: address, methodology: address, pricing_kernel: address):
+def __init__(market_data: address, methodology: address, pricing_kernel: address, chosen: uint256):
     """
     @notice Ties the engine to what it reads.
     @param market_data An `IMarketData`.
     @param methodology An `IMethodology`, which is compiled in.
     @param pricing_kernel An `IPricingKernel`.
+    @param chosen 0 for the whole methodology. An engine of evidence has a part of its passes, bit i for pass i: it shows that an
+           account is unhealthy for less gas, and never that a healthy one is.
     """
-    portfolio.__init__(market_data, methodology, pricing_kernel)
+    portfolio.__init__(market_data, methodology, pricing_kernel, chosen)
 
 
 @external

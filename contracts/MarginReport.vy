@@ -36,7 +36,7 @@ def __init__(engine_: address, market_data: address, methodology: address, prici
     @param pricing_kernel An `IPricingKernel`.
     """
     engine = engine_
-    portfolio.__init__(market_data, methodology, pricing_kernel)
+    portfolio.__init__(market_data, methodology, pricing_kernel, 0)
 
 
 @external

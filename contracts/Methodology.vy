@@ -41,7 +41,7 @@ def __init__(
     assert parameters.calendar >= 0 and parameters.calendar <= WAD, "methodology: calendar"
     assert parameters.vega_calendar >= 0 and parameters.vega_calendar <= WAD, "methodology: vega_calendar"
     assert parameters.som >= 0 and parameters.som <= WAD, "methodology: som"
-    assert parameters.flat >= 0 and parameters.flat <= 10**6 * WAD, "methodology: flat"
+    assert parameters.flat >= 0 and parameters.flat <= 100 * WAD, "methodology: flat"
     assert parameters.h_delta >= 0 and parameters.h_delta <= WAD, "methodology: h_delta"
     assert parameters.depth_delta >= WAD and parameters.depth_delta <= 10**15 * WAD, "methodology: depth_delta"
     # A net delta is below 2e41 and a vega for a point below 2.5e39, both at 1e-18: 128 legs of the greatest size, price and

@@ -50,6 +50,8 @@ GUARD = (NOBODY, 2 * 10**10, 10 * 10**10, 60)
 CONTRACTS = ("MarketData", "Methodology", "PricingKernel", "MarginEngine", "MarginReport")
 # Largest size and strike of a position word, 1e-6 units.
 MAX_FIELD = 9 * 10**18
+# Of a margin engine that knows the whole methodology.
+ALL_PASSES = 0
 # For views: more than `explain` of a cross account of 128 legs takes, which is more than a block of Anvil.
 CALL_GAS = 10**9
 # As many as a market has expiries at most: 8 underlyings of 16.
@@ -259,6 +261,23 @@ def methodology_arguments(methodology: Methodology, names: dict[str, int]) -> tu
     return parameters, groups, scenarios
 
 
+def evidence_passes(compiled: Any, count: int = 3) -> list[int]:
+    """What engines of evidence work off, one pass each: the longest, which try most scenarios for one price of each option.
+
+    Parameters
+    ----------
+    compiled : `IMethodology.Compiled`
+    count : int, of engines
+
+    Returns
+    -------
+    For each engine the bits of its passes.
+    """
+    lengths = [((word >> 8) & 255) - ((word >> 16) & 255) for word in compiled.passes]
+    longest = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))[:count]
+    return [1 << i for i in longest]
+
+
 @dataclass(frozen=True)
 class Deployment:
     """Engines and reports by methodology, and what they read, on some chain."""
@@ -314,7 +333,7 @@ def deploy_engine(
     engines, reports = {}, {}
     for m in methodologies:
         data = sender.deploy(contracts.Methodology, *methodology_arguments(m, names))
-        engines[m.name] = sender.deploy(contracts.MarginEngine, market_data, data, kernel)
+        engines[m.name] = sender.deploy(contracts.MarginEngine, market_data, data, kernel, ALL_PASSES)
         reports[m.name] = sender.deploy(contracts.MarginReport, engines[m.name], market_data, data, kernel)
     return Deployment(market_data, kernel, engines, reports, names, sender)
 

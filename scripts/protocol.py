@@ -42,7 +42,7 @@ CONTAINERS = {
     "weth": "Token",
 }
 # How often `deploy_tokens` and `deploy` announce a transaction, the latter once more for each underlying.
-TOKEN_STEPS, STEPS = 2, 22
+TOKEN_STEPS, STEPS = 2, 30
 # Of an order approved on chain, or whose signer is the caller.
 NO_SIGNATURE = b""
 FOR_EVER = 2**64
@@ -52,7 +52,25 @@ SCOPE_TRADE, SCOPE_FUNDS, SCOPE_ALL = 1, 2, 3
 
 # How far the perpetual's mark and any forward may be from spot in signed market data.
 WIDEST_BASIS = 0.25
-DISCOUNT, MINIMUM_SLICE = 0.05, 0.10
+# `ILiquidation.Terms`: 2% at first, 30% after 15 minutes, all after 12 hours; an hour for what has no net value; a slice of a
+# tenth; 1% for the fund; 25 USD, or 2% of maintenance margin where that is less, for whoever starts an auction.
+LIQUIDATION = {
+    "first_discount": chain.wad(0.02),
+    "knee_discount": chain.wad(0.30),
+    "knee_seconds": 900,
+    "solvent_seconds": 43_200,
+    "insolvent_seconds": 3_600,
+    "minimum_slice": chain.wad(0.10),
+    "fee": chain.wad(0.01),
+    "reward": chain.wad(25.0),
+    "reward_share": chain.wad(0.02),
+}
+# The account of the insurance fund (`custody.FUND`).
+FUND = 1
+# Kinds of bid, and the limits of one that has none.
+START, SOLVENT, INSOLVENT, TARGETED = range(4)
+WHOLE, ANY_PRICE = 10**18, 2**255 - 1
+BID_ABI = "(uint256,uint256,uint256,uint256,int256,uint256,uint256[],int256)"
 # 1% to 5% a year while up to four fifths of all cash are owed, then steeply to 80%; a tenth for the reserve.
 INTEREST = interest.Terms(base=0.01, slope=0.04, steep=0.75, kink=0.8, reserve_share=0.1)
 WETH_HAIRCUT_INITIAL, WETH_HAIRCUT_MAINTENANCE = 0.02, 0.01
@@ -234,7 +252,11 @@ def deploy(
         market_data.set_terms(i, terms or chain.terms(dynamic), sender=sender)
     kernel = create(contracts.PricingKernel, normal_table.words())
     data = create(contracts.Methodology, *chain.methodology_arguments(methodology, names))
-    engine = create(contracts.MarginEngine, market_data, data, kernel)
+    engine = create(contracts.MarginEngine, market_data, data, kernel, chain.ALL_PASSES)
+    evidence = [
+        create(contracts.MarginEngine, market_data, data, kernel, passes)
+        for passes in chain.evidence_passes(data.compiled())
+    ]
     report = create(contracts.MarginReport, engine, market_data, data, kernel)
     house = create(contracts.ClearingHouse)
     announce("MarketData.set_depth_source")
@@ -242,7 +264,7 @@ def deploy(
     quote_cap = chain.scaled(tokens.quote_cap, tokens.quote.decimals())
     collaterals = create(contracts.Collaterals, house, tokens.quote, quote_cap)
     exchange = create(contracts.Exchange, house)
-    liquidation = create(contracts.Liquidation, house, chain.wad(DISCOUNT), chain.wad(MINIMUM_SLICE))
+    liquidation = create(contracts.Liquidation, house, tuple(LIQUIDATION.values()))
     settlement = create(contracts.Settlement, house)
     money_market = create(contracts.MoneyMarket, house)
     rates = create(contracts.InterestRates, *(chain.wad(rate) for rate in astuple(INTEREST)))
@@ -250,14 +272,22 @@ def deploy(
     admission = create(contracts.Admission, house)
     announce("ClearingHouse.set_contracts")
     # Everybody may have portfolio mode (M-17) until the owner names `admission` too.
-    around = (report, exchange, liquidation, settlement, collaterals, money_market, NOBODY)
-    house.set_contracts(*around, sender=sender)
+    house.set_contracts(report, exchange, liquidation, collaterals, money_market, NOBODY, sender=sender)
+    for member in (settlement, money_market, liquidation):
+        announce("ClearingHouse.set_member")
+        house.set_member(member, True, sender=sender)
+    announce("Liquidation.set_evidence")
+    liquidation.set_evidence(evidence, sender=sender)
     announce("MoneyMarket.set_interest_rates")
     money_market.set_interest_rates(rates, sender=sender)
-    announce("ClearingHouse.create_account")
-    fee_account = int(
-        house.create_account(chain.MODES[Mode.PORTFOLIO], sender=sender).events.filter(house.AccountCreated)[0].account
-    )
+    opened = []
+    for _ in range(2):
+        announce("ClearingHouse.create_account")
+        receipt = house.create_account(chain.MODES[Mode.PORTFOLIO], sender=sender)
+        opened.append(int(receipt.events.filter(house.AccountCreated)[0].account))
+    fund_account, fee_account = opened
+    if fund_account != FUND:
+        raise DeploymentError(f"the first account of a clearing house is the fund's, not {fund_account}")
     announce("Exchange.set_fees")
     exchange.set_fees(fee_schedule(fees.HOUSE, fee_account), sender=sender)
     announce("Collaterals.list_collateral")
@@ -481,6 +511,36 @@ def trade(
     order = Order(maker[1], opposite(package), counterparty=taker[1], nonce=nonce, deadline=deadline)
     call = Consent(Order(taker[1], tuple(package)), taker[0].address)
     return protocol.clearing_house.trade(submission(signed(protocol, maker[0], order), call), sender=taker[0])
+
+
+def bid(
+    kind: int,
+    evidence: int = 0,
+    fraction: int = WHOLE,
+    min_fraction: int = 0,
+    max_price: int = ANY_PRICE,
+    deadline: int = FOR_EVER,
+    package: Sequence[int] = (),
+    cost: int = 0,
+) -> bytes:
+    """What `ClearingHouse.bid` takes, `ILiquidation.Bid`, without limits but for those named.
+
+    Parameters
+    ----------
+    kind : int; START, SOLVENT, INSOLVENT or TARGETED
+    evidence : int; of START, 0 for the margin engine
+    fraction, min_fraction : int, 1e-18
+    max_price : int, 1e-18 USD; negative for what the bidder is to be paid; of TARGETED, the price
+    deadline : int, seconds since 1970
+    package : sequence of position words, of TARGETED
+    cost : int, 1e-18 USD; of TARGETED, size * entry price over its futures and perpetuals
+
+    Returns
+    -------
+    bytes
+    """
+    row = (kind, evidence, fraction, min_fraction, max_price, deadline, list(package), cost)
+    return encode([BID_ABI], [row])
 
 
 def is_linear(position: Position) -> bool:

@@ -19,6 +19,8 @@ LIQUIDATION: constant(uint256) = 2
 
 guardian: public(address)
 paused: public(uint256)
+# Contracts of the protocol that may post one-sided entries.
+members: public(HashMap[address, bool])
 
 
 @deploy
@@ -75,6 +77,16 @@ def set_guardian(new_guardian: address):
     self._require_owner()
     self.guardian = new_guardian
     log IClearingHouse.GuardianSet(guardian=new_guardian)
+
+
+@external
+def set_member(member: address, allowed: bool):
+    """
+    @custom:see IClearingHouse
+    """
+    self._require_owner()
+    self.members[member] = allowed
+    log IClearingHouse.MemberSet(member=member, allowed=allowed)
 
 
 @external

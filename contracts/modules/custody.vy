@@ -21,6 +21,8 @@ uses: ledger
 
 QUOTE: constant(uint256) = 0
 MAX_COLLATERALS: constant(uint256) = 16
+# The account of the insurance fund. What it owes nobody has paid yet: withdrawals of cash are cut by their share of that.
+FUND: constant(uint256) = 1
 
 collaterals: public(address)
 # Token units credited to all accounts together.
@@ -80,15 +82,21 @@ def _send(account: uint256, collateral: uint256, amount: uint256, recipient: add
     """
     assert recipient != empty(address) and recipient != self, "custody: recipient"
     self._debit(account, collateral, amount)
+    token: address = empty(address)
+    paid: uint256 = 0
+    token, paid = extcall ICollaterals(self.collaterals).release(
+        collateral, amount, account, ledger._prudent(FUND)
+    )
+    # What is cut is the fund's; the account has a claim to it.
+    self._credit(FUND, collateral, amount - paid)
     credited: uint256 = self.credited[collateral]
     # Cash of some accounts is lent to others where those owe cash; it comes back when they pay.
-    assert amount <= credited, "custody: vault is short"
-    self.credited[collateral] = credited - amount
-    token: address = extcall ICollaterals(self.collaterals).release(collateral, amount)
+    assert paid <= credited, "custody: vault is short"
+    self.credited[collateral] = credited - paid
     before: uint256 = staticcall IERC20(token).balanceOf(self)
-    assert extcall IERC20(token).transfer(recipient, amount, default_return_value=True), "custody: transfer"
-    assert before <= (staticcall IERC20(token).balanceOf(self)) + amount, "custody: token took more"
-    log IClearingHouse.Withdrawn(account=account, collateral=collateral, recipient=recipient, amount=amount)
+    assert extcall IERC20(token).transfer(recipient, paid, default_return_value=True), "custody: transfer"
+    assert before <= (staticcall IERC20(token).balanceOf(self)) + paid, "custody: token took more"
+    log IClearingHouse.Withdrawn(account=account, collateral=collateral, recipient=recipient, amount=paid)
 
 
 @internal
@@ -96,10 +104,12 @@ def _credit(account: uint256, collateral: uint256, amount: uint256):
     """
     @notice Adds token units to an account.
     """
+    if amount == 0:
+        return
     if collateral == QUOTE:
         # Both at most 2**96: so much may be credited in all.
         ledger._change(account, convert(amount * self._quote_unit, int256))
-    elif amount != 0:
+    else:
         self._balances[account][collateral] += amount
         self._held[account] |= 1 << collateral
 

@@ -81,12 +81,14 @@ struct Book:
 
 
 @deploy
-def __init__(market_data_: address, methodology_: address, pricing_kernel_: address):
+def __init__(market_data_: address, methodology_: address, pricing_kernel_: address, chosen: uint256):
     """
     @notice Compiles a methodology in.
     @param market_data_ IMarketData.
     @param methodology_ IMethodology.
     @param pricing_kernel_ IPricingKernel.
+    @param chosen Bit i is set where pass i is worked off; 0 for all of them. A part of the passes never asks for more margin,
+           since a worst case is sought among fewer scenarios.
     """
     market_data = market_data_
     methodology = methodology_
@@ -95,10 +97,23 @@ def __init__(market_data_: address, methodology_: address, pricing_kernel_: addr
     PARAMETERS = compiled.parameters
     GROUPS = compiled.groups
     SCENARIOS = compiled.scenarios
-    PASSES = compiled.passes
-    ORDER = compiled.order
-    RUNGS = compiled.rungs
     MOVES = compiled.moves
+    passes: DynArray[uint256, MAX_SCENARIOS] = []
+    order: uint256[2] = empty(uint256[2])
+    rungs: DynArray[uint256, MAX_SCENARIOS] = []
+    at: uint256 = 0
+    for i: uint256 in range(len(compiled.passes), bound=MAX_SCENARIOS):
+        count: uint256 = ((compiled.passes[i] >> 8) & 255) - ((compiled.passes[i] >> 16) & 255)
+        if chosen == 0 or (chosen >> i) & 1 == 1:
+            passes.append(compiled.passes[i])
+            for n: uint256 in range(count, bound=MAX_SCENARIOS):
+                rung: uint256 = compiled.rungs[at + n]
+                order[len(rungs) // 32] |= ((rung >> 8) & 255) << (8 * (len(rungs) % 32))
+                rungs.append(rung)
+        at += count
+    PASSES = passes
+    ORDER = order
+    RUNGS = rungs
 
 
 @internal

@@ -2,17 +2,17 @@
 # pragma nonreentrancy on
 # @license AGPL-3.0-only
 """
-@title Slices: a fraction of everything that an unhealthy account has, sold to another (decision 8)
-@notice Which fraction, when and at which discount is for the liquidation contract to say.
-@custom:security What the bidder pays for is measured, as the net value before less the net value after, so that no
-        rounding of sizes is a gift. `E_mm - MM` of the account may not fall (INV-09), and both sides are checked here:
-        a bad liquidation contract can sell unhealthy accounts too cheaply, but no others.
+@title Slices: what a liquidation moves from an account to a bidder, and for how much cash of whom (decision 8)
+@notice ILiquidation says which account may be sold, what of it, when and for how much; here it is moved. Legs, cost and cash go
+        from one account to another, exactly (INV-01, INV-02).
+@custom:security The liquidation contract is trusted with what unhealthy accounts are sold for, as the exchange is with what was
+        agreed. An account that was touched in the same call is not for sale: its own check is still to come. The bidder is
+        checked at the end of the call.
 """
 
 from contracts.interfaces import IClearingHouse
 from contracts.interfaces import ILiquidation
 from contracts.interfaces import IMarginEngine
-from contracts.libraries import fixed_point
 from contracts.modules import accounts
 from contracts.modules import authority
 from contracts.modules import custody
@@ -28,78 +28,60 @@ uses: positions
 uses: solvency
 
 WAD: constant(uint256) = 10**18
-# Where prices are stale, an account is sold only if it would be unhealthy with this much more of their gross value, and
-# bought only by one that bears to lose as much: a speck with a stale price shields nobody, a book of them stays.
-STALE_FACTOR: constant(int256) = 2
+# As the liquidation contract takes it.
+MAX_DATA: constant(uint256) = 8192
 
 
 @internal
-def _sell(account: uint256, bidder: uint256, wanted: uint256, rule: address) -> (uint256, uint256):
+def _sell(account: uint256, bidder: uint256, data: Bytes[MAX_DATA], rule: address):
     """
-    @notice Sells a slice and checks both sides.
-    @return Fraction, and price in 1e-18 quote units.
+    @notice Moves what the rule awards to a bid.
+    @param account What is sold.
+    @param bidder An account of another owner that the caller may bid for.
+    @param data abi.encode(ILiquidation.Bid).
+    @param rule ILiquidation.
     """
     assert authority.paused & authority.LIQUIDATION == 0, "liquidation: paused"
     assert accounts.owner_of[account] != accounts.owner_of[bidder], "liquidation: own account"
+    accounts._require_scope(bidder, msg.sender, accounts.TRADE)
+    assert solvency._state[account] == 0, "liquidation: in this call"
+    solvency._touch(bidder, solvency.KEPT)
+    cash: int256 = ledger._prudent(bidder)
+    # It will have what is sold and nothing else, in the same mode: what that needs the rule knows.
+    flat: bool = (
+        len(positions._books[bidder]) == 0
+        and custody._held[bidder] == 0
+        and accounts.mode_of[bidder] == accounts.mode_of[account]
+        and solvency.admission == empty(address)
+    )
 
-    # Its interest first, or the bidder would get what came since its last act.
+    # With their interest, or the bidder would get what came since the account's last act.
     ledger._change(account, 0)
-    before: IMarginEngine.Assessment = solvency._figures(account)
-    health: int256 = before.equity_maintenance - before.maintenance
-    assert self._is_unhealthy(before), "liquidation: healthy"
-    fraction: uint256 = 0
-    discount: uint256 = 0
-    fraction, discount = staticcall ILiquidation(rule).slice_of(
-        before, positions._dust(positions._books[account]), wanted
+    fund: int256 = ledger._change(custody.FUND, 0)
+    state: IMarginEngine.Account = empty(IMarginEngine.Account)
+    fresh: bool = False
+    stale_value: int256 = 0
+    state, fresh, stale_value = solvency._load(account)
+    sale: ILiquidation.Sale = extcall ILiquidation(rule).award(
+        account, bidder, state, fresh, stale_value, fund, solvency.engine, solvency.market_data, data
     )
-    assert fraction != 0 and fraction <= WAD and discount <= WAD, "liquidation: fraction"
-    self._take(account, bidder, convert(fraction, int256))
 
-    after: IMarginEngine.Assessment = solvency._figures(account)
-    slice_value: int256 = before.net_value - after.net_value
-    # Up, for the account.
-    price: int256 = fixed_point.mul_up(max(slice_value, 0), convert(WAD - discount, int256))
-    assert health <= after.equity_maintenance + price - after.maintenance, "liquidation: worse"
-    ledger._change(account, price)
-    ledger._change(bidder, -price)
-
-    solvency._require_admissible(bidder)
-    after = solvency._figures(bidder)
-    assert after.initial <= after.equity_initial - STALE_FACTOR * after.stale_value, "liquidation: bidder's margin"
-    assert solvency._is_admitted(bidder, after.equity_initial), "liquidation: bidder's mode"
-    log IClearingHouse.Liquidated(
-        account=account,
-        bidder=bidder,
-        fraction=fraction,
-        slice_value=slice_value,
-        price=convert(price, uint256),
-    )
-    return fraction, convert(price, uint256)
-
-
-@internal
-@pure
-def _is_unhealthy(figures: IMarginEngine.Assessment) -> bool:
-    """
-    @return Whether an account may be sold: unhealthy even if stale prices were better by STALE_FACTOR times their value.
-    """
-    return figures.equity_maintenance + STALE_FACTOR * figures.stale_value < figures.maintenance
-
-
-@internal
-def _take(account: uint256, bidder: uint256, fraction: int256):
-    """
-    @notice Moves a fraction of everything from one account to the other. Amounts are rounded towards zero, except that
-            a leg of which nothing would move is taken whole.
-    """
-    cost: int256 = positions.cost[account] * fraction // convert(WAD, int256)
-    cash: int256 = ledger._change(account, 0) * fraction // convert(WAD, int256)
-    kinds: DynArray[uint256, custody.MAX_COLLATERALS] = custody._kinds(account)
-    for kind: uint256 in kinds:
-        amount: uint256 = custody._balances[account][kind] * convert(fraction, uint256) // WAD
-        custody._debit(account, kind, amount)
-        custody._credit(bidder, kind, amount)
-
-    package: DynArray[uint256, positions.MAX_LEGS] = positions._slice(positions._books[account], fraction)
-    ledger._change(account, positions._add(account, positions._negate(package), -cost) - cash)
-    ledger._change(bidder, positions._add(bidder, package, cost) + cash)
+    # Checked by the contract that spends it, whoever decides.
+    assert sale.account_cash + sale.bidder_cash + sale.fund_cash == 0, "liquidation: cash"
+    if sale.fund_cash != 0:
+        ledger._change(custody.FUND, sale.fund_cash)
+    given: int256 = 0
+    taken: int256 = 0
+    if len(sale.package) != 0:
+        given = positions._add(account, positions._negate(sale.package), -sale.cost)
+        taken = positions._add(bidder, sale.package, sale.cost)
+    if sale.fraction != 0:
+        kinds: DynArray[uint256, custody.MAX_COLLATERALS] = custody._kinds(account)
+        for kind: uint256 in kinds:
+            amount: uint256 = custody._balances[account][kind] * sale.fraction // WAD
+            custody._debit(account, kind, amount)
+            custody._credit(bidder, kind, amount)
+    ledger._change(account, sale.account_cash + given)
+    ledger._change(bidder, sale.bidder_cash + taken)
+    if sale.needs != min_value(int256) and not (flat and sale.needs <= cash):
+        solvency._touch(bidder, solvency.BOUGHT)

@@ -27,11 +27,14 @@ uses: ledger
 uses: positions
 
 MAX_TOUCHED: constant(uint256) = 32
-# How far an account has come in this call: its state was kept; it must be checked; and it has paid out, which no gain of
-# the same call excuses from initial margin.
+# How far an account has come in this call: its state was kept; it bought in a liquidation, which needs initial margin, but
+# no fresh prices of what cannot matter; it must be checked; and it has paid out, which no gain of the same call excuses.
 KEPT: constant(uint256) = 1
-DUE: constant(uint256) = 2
-PAID: constant(uint256) = 3
+BOUGHT: constant(uint256) = 2
+DUE: constant(uint256) = 3
+PAID: constant(uint256) = 4
+# A bidder must bear to lose this many times the gross value of what has a stale price.
+STALE_FACTOR: constant(int256) = 2
 
 engine: public(address)
 report: public(address)
@@ -61,7 +64,11 @@ def portfolio(account: uint256) -> IMarginEngine.Account:
     """
     @custom:see IClearingHouse
     """
-    return self._load(account)
+    state: IMarginEngine.Account = empty(IMarginEngine.Account)
+    fresh: bool = False
+    stale_value: int256 = 0
+    state, fresh, stale_value = self._load(account)
+    return state
 
 
 @internal
@@ -85,7 +92,9 @@ def _touch(account: uint256, level: uint256):
         self._touched.append(account)
         # With its interest, which is no gain of this call.
         ledger._change(account, 0)
-        self._before[account] = self._load(account)
+        fresh: bool = False
+        stale_value: int256 = 0
+        self._before[account], fresh, stale_value = self._load(account)
     if level > self._state[account]:
         self._state[account] = level
 
@@ -108,11 +117,27 @@ def _settle():
             transaction.
     """
     for account: uint256 in self._touched:
-        if self._state[account] >= DUE:
-            self._require_sound(account, self._state[account] == PAID)
+        level: uint256 = self._state[account]
+        if level == BOUGHT:
+            self._require_bidder(account)
+        elif level != KEPT:
+            self._require_sound(account, level == PAID)
         self._state[account] = 0
         self._fees[account] = 0
     self._touched = []
+
+
+@internal
+@view
+def _require_bidder(account: uint256):
+    """
+    @notice Passes an account that may have its mode, and has initial margin even if what has a stale price were so much worse.
+    """
+    self._require_admissible(account)
+    figures: IMarginEngine.Assessment = self._figures(account)
+    spare: int256 = figures.equity_initial - STALE_FACTOR * figures.stale_value
+    enough: bool = figures.initial <= spare and self._is_admitted(account, figures.equity_initial)
+    assert enough, "liquidation: bidder's margin"
 
 
 @internal
@@ -130,7 +155,10 @@ def _require_sound(account: uint256, paid: bool):
             return
     assert not paid, "solvency: margin"
     before: IMarginEngine.Account = self._before[account]
-    after: IMarginEngine.Account = self._load(account)
+    after: IMarginEngine.Account = empty(IMarginEngine.Account)
+    fresh: bool = False
+    stale_value: int256 = 0
+    after, fresh, stale_value = self._load(account)
     # Collateral that came in does not count: at a stale price it would pay for a trade at any price.
     after.holdings = before.holdings
     assert staticcall IMarginReport(self.report).takes_no_risk(before, after, self._fees[account]), "solvency: margin"
@@ -208,9 +236,9 @@ def _is_admitted(account: uint256, equity: int256) -> bool:
 
 @internal
 @view
-def _load(account: uint256) -> IMarginEngine.Account:
+def _load(account: uint256) -> (IMarginEngine.Account, bool, int256):
     """
-    @return The account as the engine wants it.
+    @return The account as the engine wants it; whether the prices of its collateral are fresh, and the value of what is not.
     """
     holdings: DynArray[IMarginEngine.Holding, custody.MAX_COLLATERALS] = []
     fresh: bool = False
@@ -222,7 +250,7 @@ def _load(account: uint256) -> IMarginEngine.Account:
         cost=positions.cost[account],
         holdings=holdings,
         legs=positions._books[account],
-    )
+    ), fresh, stale_value
 
 
 @internal
