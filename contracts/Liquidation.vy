@@ -104,7 +104,11 @@ def award(
     if bid.kind == START:
         return self._start(account, bidder, figures, fund)
 
-    assert self._auctions[account].started != 0, "liquidation: not started"
+    if self._auctions[account].started == 0:
+        # The discount is reward enough.
+        assert bid.kind == SOLVENT, "liquidation: not started"
+        self._auctions[account].started = block.timestamp
+        log ILiquidation.AuctionStarted(account=account, starter=bidder, reward=0, insolvent=False)
     premium: int256 = self._premium(state.legs, market_data)
     if bid.kind == TARGETED:
         return self._target(account, bidder, bid, state, figures, premium, engine)

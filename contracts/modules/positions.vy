@@ -49,36 +49,20 @@ def _add(account: uint256, package: DynArray[uint256, MAX_LEGS], cost: int256) -
     @param cost What the futures and perpetuals of the package cost; may be negative.
     @return Profit to be added to the account's cash: all of it once the book holds no future or perpetual, else 0.
     """
-    old: DynArray[uint256, MAX_LEGS] = self._books[account]
     new: DynArray[uint256, MAX_LEGS] = []
     longer: DynArray[int256, MAX_LEGS] = []
-    new, longer = self._merge(old, package)
+    new, longer = self._merge(self._books[account], package)
+    underlying: uint256 = 0
+    longs: int256 = 0
     for i: uint256 in range(len(package), bound=MAX_LEGS):
-        if longer[i] != 0:
-            self.open_interest[position.underlying(package[i])] += longer[i]
-    return self._replace(account, old, new, cost)
-
-
-@internal
-def _replace(
-    account: uint256, old: DynArray[uint256, MAX_LEGS], new: DynArray[uint256, MAX_LEGS], cost: int256
-) -> int256:
-    """
-    @notice Writes the words of a book that change, and the cost.
-    @param account The account.
-    @param old Its book.
-    @param new What the book shall be, ascending.
-    @param cost What futures and perpetuals cost more than before; may be negative.
-    @return Profit to be added to the account's cash: all of it once the book holds no future or perpetual, else 0.
-    """
-    for i: uint256 in range(len(new), bound=MAX_LEGS):
-        if i >= len(old):
-            self._books[account].append(new[i])
-        elif new[i] != old[i]:
-            self._books[account][i] = new[i]
-    for _: uint256 in range(min(len(new), len(old)), len(old), bound=MAX_LEGS):
-        self._books[account].pop()
-
+        if position.underlying(package[i]) != underlying:
+            self._widen(underlying, longs)
+            underlying = position.underlying(package[i])
+            longs = 0
+        longs += longer[i]
+    self._widen(underlying, longs)
+    # Whole: a word that stays has been read, and costs little to write again.
+    self._books[account] = new
     total: int256 = self.cost[account] + cost
     profit: int256 = 0
     if total != 0 and not self._has_linear(new):
@@ -87,6 +71,15 @@ def _replace(
     if total != self.cost[account]:
         self.cost[account] = total
     return profit
+
+
+@internal
+def _widen(underlying: uint256, longs: int256):
+    """
+    @notice Counts what is open more than before.
+    """
+    if longs != 0:
+        self.open_interest[underlying] += longs
 
 
 @internal
@@ -158,35 +151,44 @@ def _merge(
     i: uint256 = 0
     j: uint256 = 0
     last: uint256 = 0
+    # Behind the end of a list stands what is greater than every word.
+    held: uint256 = max_value(uint256)
+    added: uint256 = max_value(uint256)
+    if len(book) != 0:
+        held = book[0]
+    if len(package) != 0:
+        added = package[0]
     for _: uint256 in range(2 * MAX_LEGS):
-        if i == len(book) and j == len(package):
-            break
-        # Behind the end of a list stands what is greater than every word.
-        held: uint256 = max_value(uint256)
-        added: uint256 = max_value(uint256)
-        if i < len(book):
-            held = book[i]
-        if j < len(package):
-            added = package[j]
         word: uint256 = min(held, added)
         instrument: uint256 = position.instrument(word)
+        if word == max_value(uint256):
+            break
         assert instrument > last, "positions: order"
         last = instrument
-        if position.instrument(held) == position.instrument(added):
-            size: int256 = position.size(held) + position.size(added)
-            i += 1
-            j += 1
-            longer.append(max(size, 0) - max(position.size(held), 0))
-            if size == 0:
-                continue
-            word = self._resize(word, size)
-        elif held < added:
-            i += 1
+        size: int256 = position.size(word)
+        takes: bool = position.instrument(added) == instrument
+        if position.instrument(held) == instrument:
+            if takes:
+                # Sizes have 64 bits.
+                size = unsafe_add(position.size(held), position.size(added))
+                longer.append(unsafe_sub(max(size, 0), max(position.size(held), 0)))
+                if size != 0:
+                    word = self._resize(word, size)
+            # At most 128 of each.
+            i = unsafe_add(i, 1)
+            held = max_value(uint256)
+            if i < len(book):
+                held = book[i]
         else:
-            longer.append(max(position.size(added), 0))
-            j += 1
-        assert len(merged) < MAX_LEGS, "positions: too many legs"
-        merged.append(word)
+            longer.append(max(size, 0))
+        if takes:
+            j = unsafe_add(j, 1)
+            added = max_value(uint256)
+            if j < len(package):
+                added = package[j]
+        if size != 0:
+            assert len(merged) < MAX_LEGS, "positions: too many legs"
+            merged.append(word)
     return merged, longer
 
 

@@ -21,7 +21,11 @@ DAY = 86_400
 WAD = 10**18
 EMPTY = "0x" + "00" * 20
 PERP, FUTURE, CALL, PUT = range(4)
-DEPOSIT, WITHDRAW, TRANSFER, TRADE = range(4)
+# Steps of a batch; CALL is an option's kind too.
+DEPOSIT, WITHDRAW, TRANSFER, TRADE, BID, CALL_OUT = range(6)
+# Kinds of bid.
+START, SOLVENT, INSOLVENT, TARGETED = range(4)
+FUND = protocol.FUND
 ISOLATED, CROSS, PORTFOLIO = range(3)
 RISK, LIQUIDATION = 1, 2
 QUOTE, WETH = protocol.QUOTE, protocol.WETH
@@ -34,8 +38,6 @@ SCOPE_TRADE, SCOPE_FUNDS, SCOPE_ALL = protocol.SCOPE_TRADE, protocol.SCOPE_FUNDS
 # Days from the start, a Friday at 08:00 UTC, to the expiries: a week, a month and a quarter that the rules list.
 EXPIRY_DAYS = (7, 28, 91)
 A_START = 1_770_364_800
-# A bid without limits.
-NO_LIMITS = (0, 2**256 - 1, FOR_EVER)
 # EIP-7825: no transaction may ask for more gas since Osaka.
 TRANSACTION_GAS_LIMIT = 2**24
 
@@ -274,12 +276,53 @@ class World:
         receiver = self.collecting if account is None else account
         self.exchange.set_fees(protocol.fee_schedule(schedule, receiver), sender=self.owner)
 
+    # ------------------------------------------------------------------------------------------------- liquidations
+
+    def bid(self, account: int, bidder: int, kind: int, sender: Any = None, **fields: Any) -> Any:
+        """Bid, without limits but for those named; the receipt."""
+        data = protocol.bid(kind, **fields)
+        return self.house.bid(account, bidder, data, sender=sender or self.user(bidder))
+
+    def try_bid(self, account: int, bidder: int, kind: int, sender: Any = None, **fields: Any) -> str | None:
+        """Why a bid is refused; None where it passes."""
+        data = protocol.bid(kind, **fields)
+        return self.tries(self.house.bid, account, bidder, data, sender=sender or self.user(bidder))
+
+    def bid_action(self, account: int, bidder: int, kind: int, **fields: Any) -> tuple[Any, ...]:
+        """The same bid as a step of a batch."""
+        return action(BID, account, counterparty=bidder, data=protocol.bid(kind, **fields))
+
+    def start_auction(self, account: int, starter: int | None = None) -> Any:
+        """Start the auction of an account, by the bidder's account if by no other; the receipt."""
+        return self.bid(account, starter or self.bidding, START)
+
+    def sell(self, account: int, bidder: int | None = None, kind: int = SOLVENT, **fields: Any) -> Any:
+        """Sell the largest slice of an account, or less, its auction started before if it was not; the event of the sale."""
+        if self.liquidation.auction_of(account).started == 0:
+            self.start_auction(account)
+        receipt = self.bid(account, bidder or self.bidding, kind, **fields)
+        return receipt.events.filter(self.liquidation.Sold)[0]
+
+    def quote_of(self, account: int) -> Any:
+        """`ILiquidation.Quote`."""
+        return self.liquidation.quote(account)
+
+    def set_terms(self, **changed: int) -> None:
+        """Change some terms of liquidation."""
+        terms = protocol.LIQUIDATION | changed
+        assert set(changed) <= set(protocol.LIQUIDATION)
+        self.liquidation.set_terms(tuple(terms.values()), sender=self.owner)
+
+    def back(self, usd: float) -> None:
+        """Put cash into the fund's account, as one of the members would."""
+        protocol.fund(self.protocol, self.owner, FUND, usd)
+
     # -------------------------------------------------------------------------------------------------------- calls
 
     def around(self, **changed: Any) -> tuple[Any, ...]:
         """Arguments of `set_contracts`: those that are there, portfolio mode for everybody, and what is to change."""
         p = self.protocol
-        names = ("report", "exchange", "liquidation", "settlement", "collaterals", "money_market")
+        names = ("report", "exchange", "liquidation", "collaterals", "money_market")
         return tuple(({name: getattr(p, name) for name in names} | {"admission": EMPTY} | changed).values())
 
     def tries(self, handler: Any, *arguments: Any, sender: Any) -> str | None:

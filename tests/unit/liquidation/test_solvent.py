@@ -1,4 +1,4 @@
-"""Liquidation: a slice of everything, for its measured value less a discount, to a bidder with margin."""
+"""Solvent auctions: a slice of everything, at net value less a discount that rises, to a bidder with margin."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scripts import protocol
 from tests.unit.collaterals.kinds import deposit, staked
 from tests.unit.protocol_fixtures import (
     BTC,
@@ -16,11 +17,11 @@ from tests.unit.protocol_fixtures import (
     ETH,
     ISOLATED,
     LIQUIDATION,
-    NO_LIMITS,
     QUOTE,
     RISK,
     SCOPE_FUNDS,
     SCOPE_TRADE,
+    SOLVENT,
     SPOT,
     TRANSACTION_GAS_LIMIT,
     WAD,
@@ -37,27 +38,28 @@ from tests.unit.protocol_fixtures import (
 
 # Equity and requirement of 128 legs, their sizes cut to 1e-6 units: less than a dollar at these prices and sizes.
 ROUNDING_WAD = WAD
+# At the start of an auction: the bidder pays 98%, of which the fund gets one.
+FIRST, FEE = protocol.LIQUIDATION["first_discount"], protocol.LIQUIDATION["fee"]
 
 
 def distressed(world: World, factor: float = 0.85, deposited: float = 4_500, mode: int = 2) -> int:
-    """Long ten perpetuals entered at 2,000, whose price falls."""
+    """Long ten perpetuals entered at 2,000, whose price falls; its auction has begun."""
     account = world.open(world.taker, usd=deposited, mode=mode)
     world.trade(account, world.making, perp(10))
     world.move(factor)
     assert world.health(account) < 0
+    world.start_auction(account)
     return account
 
 
-def bid(world: World, account: int, bidder: int = 0, fraction: int = WAD, **limits: int) -> tuple[Any, ...]:
-    """Arguments of `liquidate`, without limits but for those named."""
-    minimum, max_price, deadline = NO_LIMITS
-    limits = {"minimum": minimum, "max_price": max_price, "deadline": deadline} | limits
-    return (account, bidder or world.bidding, fraction, *limits.values())
+def limit(world: World, account: int) -> int:
+    """The largest slice."""
+    return int(world.quote_of(account).fraction)
 
 
-def answer(world: World, *arguments: Any) -> str | None:
-    """Why a bid of the bidder is refused."""
-    return world.tries(world.liquidation.liquidate, *arguments, sender=world.bidder)
+def answer(world: World, account: int, bidder: int = 0, **fields: Any) -> str | None:
+    """Why a solvent bid is refused."""
+    return world.try_bid(account, bidder or world.bidding, SOLVENT, **fields)
 
 
 # ------------------------------------------------------------------------------------------------------ what is refused
@@ -68,15 +70,15 @@ def test_a_healthy_account_is_not_sold(world: World) -> None:
     world.trade(account, world.making, perp(10))
     for factor in (1.0, 0.96):
         world.move(factor)
-        assert answer(world, *bid(world, account)) == "liquidation: healthy"
+        assert answer(world, account) == "liquidation: healthy"
 
 
 def test_nothing_is_sold_on_stale_data(world: World) -> None:
     """INV-13. Prices that are better by twice their value would make any account healthy."""
     account = distressed(world)
     world.go_stale()
-    assert world.liquidation.largest_slice(account) == 0
-    assert answer(world, *bid(world, account)) == "liquidation: healthy"
+    assert limit(world, account) == 0
+    assert answer(world, account) == "liquidation: healthy"
 
 
 def test_a_bidder_bears_twice_what_it_has_at_stale_prices(world: World) -> None:
@@ -92,7 +94,7 @@ def test_a_bidder_bears_twice_what_it_has_at_stale_prices(world: World) -> None:
 
     with world.ape_chain.isolate():
         account, bidder = with_bitcoin(50_000)
-        world.liquidation.liquidate(*bid(world, account, bidder), sender=world.bidder)
+        world.sell(account, bidder)
         after = world.figures(bidder)
     assert not after.fresh and after.stale_value == 7_000 * WAD
     # Cash comes in units of 1e-6.
@@ -122,47 +124,47 @@ def test_only_the_bidders_side_bids(world: World) -> None:
 
 def test_a_bid_ends_at_its_deadline(world: World) -> None:
     account = distressed(world)
-    assert answer(world, *bid(world, account, deadline=world.now)) is None
-    assert answer(world, *bid(world, account, deadline=world.now - 1)) == "liquidation: deadline"
+    assert answer(world, account, deadline=world.now) is None
+    assert answer(world, account, deadline=world.now - 1) == "liquidation: deadline"
 
 
 def test_a_bid_has_a_minimum_and_a_highest_price(world: World) -> None:
     account = distressed(world)
-    limit = world.liquidation.largest_slice(account)
-    assert answer(world, *bid(world, account, minimum=limit)) is None
-    assert answer(world, *bid(world, account, minimum=limit + 1)) == "liquidation: below minimum"
+    limit = limit(world, account)
+    assert answer(world, account, min_fraction=limit) is None
+    assert answer(world, account, min_fraction=limit + 1) == "liquidation: below minimum"
     with world.ape_chain.isolate():
-        receipt = world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
-        price = receipt.events.filter(world.house.Liquidated)[0].price
-    assert answer(world, *bid(world, account, max_price=price)) is None
-    assert answer(world, *bid(world, account, max_price=price - 1)) == "liquidation: price"
+        event = world.sell(account)
+    price = event.price
+    assert answer(world, account, max_price=price) is None
+    assert answer(world, account, max_price=price - 1) == "liquidation: price"
 
 
 def test_slices_are_not_too_small(world: World) -> None:
     account = distressed(world)
-    assert answer(world, *bid(world, account, fraction=WAD // 10)) is None
-    assert answer(world, *bid(world, account, fraction=WAD // 10 - 1)) == "liquidation: slice too small"
+    assert answer(world, account, fraction=WAD // 10) is None
+    assert answer(world, account, fraction=WAD // 10 - 1) == "liquidation: slice too small"
 
 
 def test_a_bidder_without_margin_is_refused(world: World) -> None:
     """A bid without cash prints none: what the bidder owes, its margin must carry."""
     account = distressed(world)
     poor = world.open(world.bidder, usd=100)
-    assert answer(world, *bid(world, account, poor)) == "liquidation: bidder's margin"
+    assert answer(world, account, poor) == "liquidation: bidder's margin"
 
 
 def test_a_bidder_without_room_is_refused(world: World) -> None:
     account = distressed(world)
     isolated = world.open(world.bidder, usd=1_000_000, mode=ISOLATED)
     world.trade(isolated, world.making, future(world.week, 1))
-    assert answer(world, *bid(world, account, isolated)) == "positions: legs of this mode"
+    assert answer(world, account, isolated) == "positions: legs of this mode"
     for u in range(10, 18):
         world.publish(u, flat_market(100.0, world.start, days=()))
     for u in SPOT:
         world.move(0.85 if u == ETH else 1.0, u)
     full, other = world.open(world.bidder, usd=1_000_000), world.open(world.bidder, usd=1_000_000)
     world.trade(full, other, *(perp(1, 100, u) for u in range(10, 18)))
-    assert answer(world, *bid(world, account, full)) == "positions: underlyings"
+    assert answer(world, account, full) == "positions: underlyings"
 
 
 def test_a_bidder_with_too_many_legs_is_refused(world: World) -> None:
@@ -170,15 +172,15 @@ def test_a_bidder_with_too_many_legs_is_refused(world: World) -> None:
     full, other = world.open(world.bidder, usd=1_000_000), world.open(world.bidder, usd=1_000_000)
     for at in range(0, 128, 16):
         world.trade(full, other, *(call(world.month, 1000 + 10 * i, 0.01, 10) for i in range(at, at + 16)))
-    assert answer(world, *bid(world, account, full)) == "positions: too many legs"
+    assert answer(world, account, full) == "positions: too many legs"
 
 
 def test_a_pause_stops_liquidations_and_a_pause_of_risk_does_not(world: World) -> None:
     account = distressed(world)
     world.house.set_paused(LIQUIDATION, sender=world.guardian)
-    assert answer(world, *bid(world, account)) == "liquidation: paused"
+    assert answer(world, account) == "liquidation: paused"
     world.house.set_paused(RISK, sender=world.owner)
-    assert answer(world, *bid(world, account)) is None
+    assert answer(world, account) is None
 
 
 # ------------------------------------------------------------------------------------------------------- what is sold
@@ -186,9 +188,8 @@ def test_a_pause_stops_liquidations_and_a_pause_of_risk_does_not(world: World) -
 
 def test_more_than_the_largest_slice_is_not_taken(world: World) -> None:
     account = distressed(world)
-    limit = world.liquidation.largest_slice(account)
-    receipt = world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
-    event = receipt.events.filter(world.house.Liquidated)[0]
+    limit = limit(world, account)
+    event = world.sell(account)
     assert limit < WAD and event.fraction == limit
     assert world.sizes(account) == {ETH << 104: 10_000_000 - 10_000_000 * limit // WAD}
     world.check_ledger()
@@ -204,8 +205,8 @@ def test_a_slice_is_a_part_of_everything(world: World) -> None:
     before = world.state(account)[0]
     sizes = world.sizes(account)
     f = WAD // 4
-    receipt = world.liquidation.liquidate(*bid(world, account, fraction=f), sender=world.bidder)
-    price = receipt.events.filter(world.house.Liquidated)[0].price
+    event = world.sell(account, fraction=f)
+    price = event.price
     after = world.state(account)[0]
     # A quarter of three millionths is nothing, so that leg goes whole.
     taken = {name: size // 4 if size > 0 else -(-size // 4) for name, size in sizes.items()}
@@ -225,8 +226,7 @@ def test_the_bidder_pays_the_measured_value_less_the_discount(world: World) -> N
     world.move(0.85)
     before = world.figures(account).net_value
     mine = world.figures(world.bidding).net_value
-    receipt = world.liquidation.liquidate(*bid(world, account, fraction=WAD // 3), sender=world.bidder)
-    event = receipt.events.filter(world.house.Liquidated)[0]
+    event = world.sell(account, fraction=WAD // 3)
     value = before - (world.figures(account).net_value - event.price)
     assert event.slice_value == value
     assert event.price == -(-value * 95 // 100)
@@ -271,11 +271,11 @@ def test_the_largest_slice_restores_initial_margin(world: World, seed: int) -> N
     before = world.figures(account)
     health = world.health(account)
     total = before.net_value + world.figures(world.bidding).net_value
-    limit = world.liquidation.largest_slice(account)
+    limit = limit(world, account)
     assert health < 0 < limit <= WAD
     if before.net_value >= 100 * WAD:
         assert limit < WAD
-    world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+    world.sell(account)
 
     after = world.figures(account)
     if limit < WAD:
@@ -298,9 +298,8 @@ def test_an_account_without_net_value_goes_whole_for_nothing(world: World) -> No
     assert world.figures(account).net_value < 0
     debt = world.figures(account).net_value
     mine = world.figures(world.bidding).net_value
-    assert answer(world, *bid(world, account, max_price=1)) == "liquidation: no value"
-    receipt = world.liquidation.liquidate(*bid(world, account, max_price=0), sender=world.bidder)
-    event = receipt.events.filter(world.house.Liquidated)[0]
+    assert answer(world, account, max_price=1) == "liquidation: no value"
+    event = world.sell(account, max_price=0)
     assert (event.fraction, event.price) == (WAD, 0)
     assert world.state(account) == [([], 0, 0, [0], 2)]
     assert world.figures(world.bidding).net_value == mine + debt
@@ -310,22 +309,22 @@ def test_an_account_without_net_value_goes_whole_for_nothing(world: World) -> No
 def test_a_liquidated_account_is_not_sold_again(world: World) -> None:
     """INV-09: nothing beyond the slice rule."""
     account = distressed(world)
-    world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+    world.sell(account)
     assert world.health(account) > 0
-    assert answer(world, *bid(world, account)) == "liquidation: healthy"
+    assert answer(world, account) == "liquidation: healthy"
 
 
 def test_small_bids_one_after_the_other_take_no_more_than_one(world: World) -> None:
     """INV-09: each is measured against what is left."""
     account = distressed(world)
     with world.ape_chain.isolate():
-        world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+        world.sell(account)
         once = world.figures(account)
     for _ in range(9):
         if world.health(account) >= 0:
             break
         health = world.health(account)
-        world.liquidation.liquidate(*bid(world, account, fraction=WAD // 10), sender=world.bidder)
+        world.sell(account, fraction=WAD // 10)
         assert world.health(account) >= health
     assert world.health(account) >= 0
     # It ends once the account is healthy, before it has initial margin.
@@ -337,8 +336,8 @@ def test_collateral_is_sold_with_the_rest(world: World) -> None:
     world.trade(account, world.making, perp(5))
     world.move(0.7)
     assert world.health(account) < 0
-    limit = world.liquidation.largest_slice(account)
-    world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+    limit = limit(world, account)
+    world.sell(account)
     assert world.house.balance_of(world.bidding, WETH) == 3 * WAD * limit // WAD
     world.check_ledger()
 
@@ -348,7 +347,7 @@ def test_selling_oneself_to_a_friend_profits_nobody(world: World) -> None:
     account = distressed(world)
     friend = world.open(world.stranger, usd=50_000)
     before = sum(world.figures(a).net_value for a in (account, friend))
-    world.liquidation.liquidate(*bid(world, account, friend), sender=world.stranger)
+    world.sell(account, friend)
     after = sum(world.figures(a).net_value for a in (account, friend))
     # Equity of each account is rounded down by less than 1e-14 USD.
     assert abs(after - before) <= 2 * 10**4
@@ -380,8 +379,8 @@ def test_the_rounding_of_slices_stops_no_liquidation(world: World, sign: int) ->
     """INV-09, INV-11. Whichever way it is cut, the largest slice leaves the account no worse and is worth its price."""
     account = account_with_deep_puts(world, sign)
     before, health = world.figures(world.bidding).net_value, world.health(account)
-    assert answer(world, *bid(world, account)) is None
-    world.liquidation.liquidate(*bid(world, account), sender=world.bidder)
+    assert answer(world, account) is None
+    world.sell(account)
     assert world.figures(world.bidding).net_value > before
     assert world.health(account) >= max(health, 0)
 
@@ -389,7 +388,7 @@ def test_the_rounding_of_slices_stops_no_liquidation(world: World, sign: int) ->
 def test_a_slice_worth_nothing_is_for_those_who_take_debts(world: World) -> None:
     """INV-09. A slice of such an account with less beside the puts is rounded to a debt, so that its price is 0."""
     account = account_with_deep_puts(world, 1, 0.5)
-    assert answer(world, *bid(world, account, fraction=WAD // 10)) == "liquidation: no value"
+    assert answer(world, account, fraction=WAD // 10) == "liquidation: no value"
 
 
 def test_a_bid_for_something_of_value_takes_no_debt(world: World) -> None:
@@ -415,7 +414,7 @@ def test_collateral_with_a_stale_price_is_not_taken_for_a_shield(world: World) -
     _, kind, source = sleepy(world)
     source.set_peg(WAD, False, sender=world.owner)
     assert world.tries(world.house.deposit, account, kind, 1, sender=world.taker) == "custody: stale price"
-    assert answer(world, *bid(world, account)) is None
+    assert answer(world, account) is None
 
 
 @pytest.mark.parametrize("amount", [1, WAD])
@@ -428,7 +427,7 @@ def test_a_speck_of_collateral_whose_price_grew_stale_shields_nobody(world: Worl
     source.set_peg(WAD, False, sender=world.owner)
     world.move(0.85)
     assert world.health(account) < 0
-    assert answer(world, *bid(world, account)) is None
+    assert answer(world, account) is None
 
 
 def test_a_speck_of_a_leg_whose_price_grew_stale_shields_nobody(world: World) -> None:
@@ -438,7 +437,7 @@ def test_a_speck_of_a_leg_whose_price_grew_stale_shields_nobody(world: World) ->
     world.go_stale()
     world.move(0.85)
     assert world.health(account) < 0
-    assert answer(world, *bid(world, account)) is None
+    assert answer(world, account) is None
 
 
 def test_what_may_be_worth_more_than_its_stale_price_protects(world: World) -> None:
@@ -452,7 +451,7 @@ def test_what_may_be_worth_more_than_its_stale_price_protects(world: World) -> N
         source.set_peg(WAD, True, sender=world.owner)
         world.house.deposit(account, kind, amount, sender=world.taker)
         source.set_peg(WAD, False, sender=world.owner)
-        assert answer(world, *bid(world, account)) == reason
+        assert answer(world, account) == reason
 
 
 def test_a_leg_that_has_expired_shields_nobody(world: World) -> None:
@@ -465,7 +464,7 @@ def test_a_leg_that_has_expired_shields_nobody(world: World) -> None:
     market = moved(flat_market(SPOT[ETH], world.start), 0.8)
     world.publish(ETH, replace(market, expiries=market.expiries[1:]))
     assert world.health(account) < 0
-    assert answer(world, *bid(world, account)) is None
+    assert answer(world, account) is None
 
 
 @pytest.mark.parametrize(
@@ -508,7 +507,7 @@ def test_what_a_bidder_owes_is_covered(world: World) -> None:
     world.trade(account, world.making, perp(5))
     world.move(0.7)
     bidder = world.open(world.bidder, ether=100)
-    world.liquidation.liquidate(*bid(world, account, bidder), sender=world.bidder)
+    world.sell(account, bidder)
     assert world.house.cash(bidder) < 0 <= world.freedom(bidder)
     assert (
         world.tries(world.house.withdraw, bidder, QUOTE, 1, world.bidder, sender=world.bidder) == "custody: not enough"
