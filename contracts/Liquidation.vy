@@ -212,8 +212,10 @@ def quote(account: uint256) -> ILiquidation.Quote:
     q.unhealthy = self._is_unhealthy(figures) and account != FUND
     q.net_value = figures.net_value
     a: ILiquidation.Auction = self._auctions[account]
-    if not q.unhealthy or a.started == 0:
+    if not q.unhealthy:
         return q
+    if a.started == 0:
+        a.started = block.timestamp
     state: IMarginEngine.Account = staticcall house.portfolio(account)
     market_data: address = staticcall house.market_data()
     q.premium = self._premium(state.legs, market_data)
@@ -369,9 +371,14 @@ def _needs(
     @return Cash with which a bidder that has nothing else has initial margin with that fraction: the price and its part of
             IM - E. Of collateral it gets whole units, so that only all of it is a known part.
     """
-    if not figures.fresh or (fraction != WAD and len(state.holdings) != 0):
+    needs: int256 = price + fixed_point.mul_up(figures.initial - figures.equity_initial, fraction) + ROUNDING
+    if fraction != WAD:
+        if len(state.holdings) != 0:
+            return max_value(int256)
+        needs += premium
+    if not figures.fresh:
         return max_value(int256)
-    return price + fixed_point.mul_up(figures.initial - figures.equity_initial, fraction) + premium + ROUNDING
+    return needs
 
 
 @internal

@@ -6,7 +6,28 @@ from typing import Any
 
 import pytest
 
-from tests.unit.protocol_fixtures import CROSS, ETH, QUOTE, WAD, World, deploy_world, perp, put
+from tests.unit.protocol_fixtures import (
+    CROSS,
+    ETH,
+    INSOLVENT,
+    QUOTE,
+    SOLVENT,
+    START,
+    TARGETED,
+    WAD,
+    World,
+    deploy_world,
+    perp,
+    put,
+)
+
+# Of net value sold at the start of an auction, the account keeps this much: the discount is 2%, the fee 1%.
+KEPT = 97
+
+
+def largest(world: World, account: int) -> int:
+    """The largest slice of an account; 0 where none is sold."""
+    return int(world.quote_of(account).fraction)
 
 
 def distressed(world: World, factor: float, deposited: float = 4_500, mode: int = 2) -> int:
@@ -20,61 +41,66 @@ def distressed(world: World, factor: float, deposited: float = 4_500, mode: int 
 def test_nothing_of_a_healthy_account_is_sold(world: World) -> None:
     account = distressed(world, 0.96)
     assert world.freedom(account) < 0 < world.health(account)
-    assert world.liquidation.largest_slice(account) == 0
-    assert world.liquidation.largest_slice(world.making) == 0
-    assert world.liquidation.largest_slice(99) == 0
+    assert largest(world, account) == 0
+    assert largest(world, world.making) == 0
+    assert largest(world, 99) == 0
 
 
 def test_nothing_is_sold_on_stale_data(world: World) -> None:
     """INV-13."""
     account = distressed(world, 0.9)
-    assert world.liquidation.largest_slice(account) > 0
+    assert largest(world, account) > 0
     world.go_stale()
-    assert world.liquidation.largest_slice(account) == 0
+    assert largest(world, account) == 0
 
 
 @pytest.mark.parametrize("mode", [CROSS, 2])
 def test_the_slice_is_what_is_missing_in_proportion(world: World, mode: int) -> None:
-    """f = (IM - E) / (IM - E + NV (1 - d)), up."""
+    """f = (IM - E) / (IM - E + NV (1 - d - fee)), up."""
     account = distressed(world, 0.9, mode=mode)
     f = world.figures(account)
-    missing, kept = f.initial - f.equity_initial, f.net_value * 95 // 100
+    missing, kept = f.initial - f.equity_initial, f.net_value * KEPT // 100
     assert missing > 0
-    assert world.liquidation.largest_slice(account) == -(-missing * WAD // (missing + kept))
+    assert largest(world, account) == -(-missing * WAD // (missing + kept))
 
 
 def test_a_slice_is_no_smaller_than_the_minimum(world: World) -> None:
     account = distressed(world, 0.9)
-    world.liquidation.set_terms(WAD // 20, 9 * WAD // 10, sender=world.owner)
-    assert world.liquidation.largest_slice(account) == 9 * WAD // 10
+    world.set_terms(minimum_slice=9 * WAD // 10)
+    assert largest(world, account) == 9 * WAD // 10
 
 
 @pytest.mark.parametrize("strikes", [(), (1_500, 2_500)])
 def test_a_slice_may_be_worth_100_usd_and_what_cutting_sizes_can_cost(world: World, strikes: tuple[int, ...]) -> None:
     """Up, though less would bring the account back to initial margin: a strike costs ten smallest sizes of it."""
-    account = world.open(world.taker, usd=235)
+    account = world.open(world.taker, usd=238)
     expiry = world.markets[ETH].expiries[0].expiry
     options = [put(expiry, strike, 0.000001, 1.0) for strike in strikes]
     world.trade(account, world.making, perp(0.5), *options)
     world.move(0.9)
     f = world.figures(account)
-    missing, kept = f.initial - f.equity_initial, f.net_value * 95 // 100
-    worthwhile = -(-(100 * WAD + sum(strikes) * 10**13) * WAD // f.net_value)
+    missing, kept = f.initial - f.equity_initial, f.net_value * KEPT // 100
+    # What a millionth of each leg can cost, ten times.
+    premium = (len(strikes) + 1) * (6 * 1_800 + 250) + 4 * sum(strikes)
+    worthwhile = -(-(100 * WAD + premium * 10**13) * WAD // f.net_value)
     assert WAD > worthwhile > missing * WAD // (missing + kept) > 0
-    assert world.liquidation.largest_slice(account) == worthwhile
+    assert largest(world, account) == worthwhile
 
 
 @pytest.mark.parametrize(
     ("deposited", "factor", "whole"),
-    [(4_100.000001, 0.8, False), (4_100, 0.8, True), (4_050, 0.8, True), (4_050, 0.7, True)],
+    [(4_125.098501, 0.8, False), (4_125.0985, 0.8, True), (4_050, 0.8, True), (4_050, 0.7, True)],
 )
 def test_an_account_of_little_net_value_is_sold_whole(
     world: World, deposited: float, factor: float, whole: bool
 ) -> None:
-    """4,000 USD are lost: a hundred are left and a little, or less by a rounding, or half of it, or a debt."""
+    """4,025 USD are lost: a hundred and ten premiums are left, or a rounding more, or half of it, or a debt."""
     account = distressed(world, factor, deposited)
-    assert (world.figures(account).net_value < 100 * WAD) == whole
-    assert (world.liquidation.largest_slice(account) == WAD) == whole
+    world.start_auction(account)
+    world.set_terms(minimum_slice=1)
+    q = world.quote_of(account)
+    assert (q.net_value <= 100 * WAD + 10 * q.premium) == whole
+    assert (q.fraction == WAD) == whole
 
 
 @pytest.mark.usefixtures("world")
@@ -87,9 +113,9 @@ def test_an_account_exactly_at_the_line_is_healthy(project_contracts: Any, accou
     almost = -world.health(account) - 1
     world.house.deposit(account, QUOTE, almost, sender=world.taker)
     assert world.health(account) == -1
-    assert world.liquidation.largest_slice(account) > 0
+    assert largest(world, account) > 0
     world.house.deposit(account, QUOTE, 1, sender=world.taker)
     assert world.health(account) == 0
-    assert world.liquidation.largest_slice(account) == 0
-    bid = (world.liquidation.liquidate, account, world.bidding, WAD, 0, 2**255, 2**64)
-    assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy"
+    assert largest(world, account) == 0
+    for kind in (START, SOLVENT, INSOLVENT, TARGETED):
+        assert world.try_bid(account, world.bidding, kind) == "liquidation: healthy"

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from scripts import protocol
+from scripts import chain, protocol
 from tests.unit.collaterals.kinds import deposit, staked
 from tests.unit.protocol_fixtures import (
     BTC,
     CROSS,
     DAY,
     ETH,
+    FUND,
+    INSOLVENT,
     ISOLATED,
     LIQUIDATION,
     QUOTE,
@@ -23,6 +25,8 @@ from tests.unit.protocol_fixtures import (
     SCOPE_TRADE,
     SOLVENT,
     SPOT,
+    START,
+    TARGETED,
     TRANSACTION_GAS_LIMIT,
     WAD,
     WETH,
@@ -52,7 +56,7 @@ def distressed(world: World, factor: float = 0.85, deposited: float = 4_500, mod
     return account
 
 
-def limit(world: World, account: int) -> int:
+def largest(world: World, account: int) -> int:
     """The largest slice."""
     return int(world.quote_of(account).fraction)
 
@@ -77,7 +81,7 @@ def test_nothing_is_sold_on_stale_data(world: World) -> None:
     """INV-13. Prices that are better by twice their value would make any account healthy."""
     account = distressed(world)
     world.go_stale()
-    assert limit(world, account) == 0
+    assert largest(world, account) == 0
     assert answer(world, account) == "liquidation: healthy"
 
 
@@ -101,25 +105,25 @@ def test_a_bidder_bears_twice_what_it_has_at_stale_prices(world: World) -> None:
     spare = (after.equity_initial - after.initial - 2 * after.stale_value) // 10**12
     for units, reason in ((spare, None), (spare + 1, "liquidation: bidder's margin")):
         with world.ape_chain.isolate():
-            assert answer(world, *bid(world, *with_bitcoin(50_000 - units / 10**6))) == reason
+            assert answer(world, *with_bitcoin(50_000 - units / 10**6)) == reason
 
 
 def test_nobody_buys_an_account_of_their_own(world: World) -> None:
     account = distressed(world)
     other = world.open(world.taker, usd=100_000)
-    arguments = bid(world, account, other)
-    assert world.tries(world.liquidation.liquidate, *arguments, sender=world.taker) == "liquidation: own account"
+    for kind in (START, SOLVENT, INSOLVENT, TARGETED):
+        assert world.try_bid(account, other, kind) == "liquidation: own account"
 
 
 def test_only_the_bidders_side_bids(world: World) -> None:
     account = distressed(world)
     for user in (world.stranger, world.owner, world.taker):
-        reason = world.tries(world.liquidation.liquidate, *bid(world, account), sender=user)
+        reason = world.try_bid(account, world.bidding, SOLVENT, sender=user)
         assert reason == "accounts: not authorised"
     appoint = (world.house.set_operator, world.bidding, world.operator, 2**64)
     for scope, reason in ((SCOPE_FUNDS, "accounts: not authorised"), (SCOPE_TRADE, None)):
         appoint[0](*appoint[1:], scope, sender=world.bidder)
-        assert world.tries(world.liquidation.liquidate, *bid(world, account), sender=world.operator) == reason
+        assert world.try_bid(account, world.bidding, SOLVENT, sender=world.operator) == reason
 
 
 def test_a_bid_ends_at_its_deadline(world: World) -> None:
@@ -130,7 +134,7 @@ def test_a_bid_ends_at_its_deadline(world: World) -> None:
 
 def test_a_bid_has_a_minimum_and_a_highest_price(world: World) -> None:
     account = distressed(world)
-    limit = limit(world, account)
+    limit = largest(world, account)
     assert answer(world, account, min_fraction=limit) is None
     assert answer(world, account, min_fraction=limit + 1) == "liquidation: below minimum"
     with world.ape_chain.isolate():
@@ -188,7 +192,7 @@ def test_a_pause_stops_liquidations_and_a_pause_of_risk_does_not(world: World) -
 
 def test_more_than_the_largest_slice_is_not_taken(world: World) -> None:
     account = distressed(world)
-    limit = limit(world, account)
+    limit = largest(world, account)
     event = world.sell(account)
     assert limit < WAD and event.fraction == limit
     assert world.sizes(account) == {ETH << 104: 10_000_000 - 10_000_000 * limit // WAD}
@@ -202,6 +206,7 @@ def test_a_slice_is_a_part_of_everything(world: World) -> None:
         account, world.making, perp(10), world.marked(call(world.month, 2200, -3)), future(world.week, 0.000003)
     )
     world.move(0.8)
+    world.start_auction(account)
     before = world.state(account)[0]
     sizes = world.sizes(account)
     f = WAD // 4
@@ -214,25 +219,45 @@ def test_a_slice_is_a_part_of_everything(world: World) -> None:
     assert world.sizes(account) == {n: s - taken[n] for n, s in sizes.items() if s != taken[n]}
     assert world.sizes(world.bidding) == taken
     assert after[3][0] == before[3][0] - before[3][0] // 4
-    assert before[1] - after[1] == before[1] // 4 - price
+    assert before[1] - after[1] == before[1] // 4 - price + event.fee
     assert before[2] - after[2] == before[2] // 4
     world.check_ledger()
 
 
-def test_the_bidder_pays_the_measured_value_less_the_discount(world: World) -> None:
-    """No rounding is a gift: price = (NV before - NV after) (1 - d), up."""
-    account = world.open(world.taker, usd=4_600)
-    world.trade(account, world.making, perp(9.999999), future(world.week, 0.000009, 1999.123))
-    world.move(0.85)
-    before = world.figures(account).net_value
-    mine = world.figures(world.bidding).net_value
-    event = world.sell(account, fraction=WAD // 3)
-    value = before - (world.figures(account).net_value - event.price)
-    assert event.slice_value == value
-    assert event.price == -(-value * 95 // 100)
-    # The bidder's gain is the discount, but for the wei by which each of its equity's figures is rounded.
-    assert abs(world.figures(world.bidding).net_value - mine - (value - event.price)) <= 10**5
+@pytest.mark.parametrize(("seconds", "discount"), [(0, 0.02), (450, 0.16), (900, 0.30), (22_050, 0.65), (43_200, 1.0)])
+def test_the_bidder_pays_net_value_less_a_discount_that_rises(world: World, seconds: int, discount: float) -> None:
+    """2% at first, 30% after a quarter of an hour, all after twelve; the fund gets a hundredth while that is paid."""
+    account = distressed(world, deposited=4_600)
+    if seconds:
+        world.wait(seconds - 1)
+        world.move(0.85)
+    before, mine, fund = world.figures(account), world.house.cash(world.bidding), world.house.cash(FUND)
+    f = WAD // 3
+    event = world.sell(account, fraction=f)
+    value = -(-before.net_value * f // WAD)
+    premium = world.quote_of(account).premium
+    d = chain.wad(discount)
+    fee = value * min(FEE, WAD - d) // WAD
+    assert (event.net_value, event.fraction, event.fee) == (before.net_value, f, fee)
+    assert event.price == -(-value * (WAD - d) // WAD) + premium
+    assert world.house.cash(FUND) - fund == fee
+    gained = world.house.cash(world.bidding) - mine + event.price
+    assert gained == 4_575 * f, "its part of the cash, the reward for the start taken off"
+    assert world.sizes(world.bidding)[ETH << 104] == 10 * 10**6 // 3
     world.check_ledger()
+
+
+def test_what_rounding_can_cost_the_bidder_pays(world: World) -> None:
+    """A millionth of six times spot, four times the strike and 250 USD for each leg, of a slice that is not all."""
+    account = world.open(world.taker, usd=4_500)
+    world.trade(account, world.making, perp(10), world.marked(put(world.month, 1_500, -0.01)))
+    world.move(0.85)
+    spot = round(0.85 * SPOT[ETH])
+    assert world.quote_of(account).premium == (2 * (6 * spot + 250) + 4 * 1_500) * 10**12
+    world.set_terms(minimum_slice=WAD)
+    world.start_auction(account)
+    value = world.figures(account).net_value
+    assert world.sell(account).price == -(-value * (WAD - FIRST) // WAD)
 
 
 def random_book(world: World, seed: int) -> list[Leg]:
@@ -268,14 +293,15 @@ def test_the_largest_slice_restores_initial_margin(world: World, seed: int) -> N
             world.move(1 + percent / 100, u)
         if world.health(account) < 0:
             break
+    world.start_auction(account)
     before = world.figures(account)
     health = world.health(account)
     total = before.net_value + world.figures(world.bidding).net_value
-    limit = limit(world, account)
+    limit = largest(world, account)
     assert health < 0 < limit <= WAD
-    if before.net_value >= 100 * WAD:
+    if before.net_value >= 100 * WAD + 10 * world.quote_of(account).premium:
         assert limit < WAD
-    world.sell(account)
+    fee = world.sell(account).fee
 
     after = world.figures(account)
     if limit < WAD:
@@ -289,20 +315,7 @@ def test_the_largest_slice_restores_initial_margin(world: World, seed: int) -> N
     assert world.health(account) >= health, "INV-09"
     assert after.equity_maintenance >= after.maintenance or limit < WAD
     notional = sum(abs(leg[4]) for leg in random_book(world, seed)) * 200_000 * 10**12 // 5 // 10**9
-    assert abs(after.net_value + world.figures(world.bidding).net_value - total) <= notional, "INV-12"
-    world.check_ledger()
-
-
-def test_an_account_without_net_value_goes_whole_for_nothing(world: World) -> None:
-    account = distressed(world, 0.5)
-    assert world.figures(account).net_value < 0
-    debt = world.figures(account).net_value
-    mine = world.figures(world.bidding).net_value
-    assert answer(world, account, max_price=1) == "liquidation: no value"
-    event = world.sell(account, max_price=0)
-    assert (event.fraction, event.price) == (WAD, 0)
-    assert world.state(account) == [([], 0, 0, [0], 2)]
-    assert world.figures(world.bidding).net_value == mine + debt
+    assert abs(after.net_value + world.figures(world.bidding).net_value + fee - total) <= notional, "INV-12"
     world.check_ledger()
 
 
@@ -336,21 +349,23 @@ def test_collateral_is_sold_with_the_rest(world: World) -> None:
     world.trade(account, world.making, perp(5))
     world.move(0.7)
     assert world.health(account) < 0
-    limit = limit(world, account)
+    world.start_auction(account)
+    limit = largest(world, account)
     world.sell(account)
     assert world.house.balance_of(world.bidding, WETH) == 3 * WAD * limit // WAD
     world.check_ledger()
 
 
 def test_selling_oneself_to_a_friend_profits_nobody(world: World) -> None:
-    """INV-09: what one side loses by the discount the other gains, and no more."""
+    """INV-09: what one side loses by the discount the other gains, but for the fee."""
     account = distressed(world)
     friend = world.open(world.stranger, usd=50_000)
     before = sum(world.figures(a).net_value for a in (account, friend))
-    world.sell(account, friend)
+    fee = world.sell(account, friend).fee
     after = sum(world.figures(a).net_value for a in (account, friend))
     # Equity of each account is rounded down by less than 1e-14 USD.
-    assert abs(after - before) <= 2 * 10**4
+    assert abs(after - before + fee) <= 2 * 10**4
+    assert fee > 0
 
 
 # ------------------------------------------------------------------------------------- what must not stop a liquidation
@@ -385,19 +400,12 @@ def test_the_rounding_of_slices_stops_no_liquidation(world: World, sign: int) ->
     assert world.health(account) >= max(health, 0)
 
 
-def test_a_slice_worth_nothing_is_for_those_who_take_debts(world: World) -> None:
-    """INV-09. A slice of such an account with less beside the puts is rounded to a debt, so that its price is 0."""
-    account = account_with_deep_puts(world, 1, 0.5)
-    assert answer(world, account, fraction=WAD // 10) == "liquidation: no value"
-
-
 def test_a_bid_for_something_of_value_takes_no_debt(world: World) -> None:
     """The price falls while the bid is on its way."""
     account = distressed(world, 0.85)
-    arguments = bid(world, account, max_price=10_000 * WAD)
-    assert answer(world, *arguments) is None
+    assert answer(world, account, max_price=10_000 * WAD) is None
     world.move(0.5)
-    assert answer(world, *arguments) == "liquidation: no value"
+    assert answer(world, account, max_price=10_000 * WAD) == "liquidation: no value"
 
 
 def sleepy(world: World, amount: int = 1) -> tuple[Any, int, Any]:
@@ -497,7 +505,7 @@ def test_an_account_at_all_limits_is_sold_in_one_transaction(
         world.publish(u, moved(flat_market(100.0, world.start, days=days), 1.08))
     assert world.health(account) < 0 < world.figures(account).net_value
     bidder = world.open(world.bidder, usd=1_000_000)
-    sale = world.gas(world.liquidation.liquidate, *bid(world, account, bidder), sender=world.bidder)
+    sale = world.gas(world.house.bid, account, bidder, protocol.bid(SOLVENT), sender=world.bidder)
     assert sale <= TRANSACTION_GAS_LIMIT
 
 
