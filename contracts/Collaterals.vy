@@ -135,6 +135,9 @@ def set_backstop(backstop: address):
     @custom:see ICollaterals
     """
     self._require_owner()
+    # Claims to what was kept are kept there.
+    assert self.backstop == empty(address), "collaterals: backstop is fixed"
+    assert staticcall IBackstop(backstop).clearing_house() == clearing_house, "collaterals: backstop"
     self.backstop = backstop
     log ICollaterals.BackstopSet(backstop=backstop)
 
@@ -159,15 +162,15 @@ def release(collateral: uint256, amount: uint256, account: uint256, fund_cash: i
     """
     assert msg.sender == clearing_house, "collaterals: caller"
     self._require_known(collateral)
-    limit: uint256 = self.terms[collateral].withdrawal_limit
-    if limit != 0:
-        used: uint256 = self._used(collateral, limit) + amount
-        assert used <= limit, "collaterals: withdrawal limit"
-        self._outflow[collateral] = used << 64 | block.timestamp
     paid: uint256 = amount
     if collateral == QUOTE and fund_cash < 0 and self.backstop != empty(address):
         paid = extcall IBackstop(self.backstop).dock(account, amount, convert(-fund_cash, uint256))
         assert paid <= amount, "collaterals: paid"
+    limit: uint256 = self.terms[collateral].withdrawal_limit
+    if limit != 0:
+        used: uint256 = self._used(collateral, limit) + paid
+        assert used <= limit, "collaterals: withdrawal limit"
+        self._outflow[collateral] = used << 64 | block.timestamp
     return self.terms[collateral].token, paid
 
 

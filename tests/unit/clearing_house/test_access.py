@@ -165,9 +165,10 @@ COLLATERALS: dict[str, Row] = {
     "set_cap": (lambda s: (QUOTE, 0), *OWNER_ONLY),
     "set_withdrawal_limit": (lambda s: (QUOTE, 1), *OWNER_ONLY),
     "set_sources": (lambda s: (WETH, NO_SOURCES), *OWNER_ONLY),
+    "set_backstop": (lambda s: (s.world.protocol.settlement,), *OWNER_ONLY),
     "poke": (lambda s: (WETH,), set(ROLES), ""),
     # Only the clearing house, which plays no role.
-    "release": (lambda s: (QUOTE, 0), set(), "collaterals: caller"),
+    "release": (lambda s: (QUOTE, 0, s.world.taking, 0), set(), "collaterals: caller"),
 }
 ADMISSION: dict[str, Row] = {
     "set_minimum_equity": (lambda s: (1,), *OWNER_ONLY),

@@ -141,6 +141,7 @@ def test_taking_a_limit_away_and_back_forgets_what_was_used(limited: World) -> N
 
 def test_only_the_clearing_house_uses_it_up(limited: World) -> None:
     answers: list[Any] = [
-        limited.tries(limited.collaterals.release, QUOTE, 1, sender=user) for user in (limited.owner, limited.taker)
+        limited.tries(limited.collaterals.release, QUOTE, 1, 1, 0, sender=user)
+        for user in (limited.owner, limited.taker)
     ]
     assert answers == ["collaterals: caller"] * 2
