@@ -29,6 +29,9 @@ CONTAINERS = {
     "liquidation": "Liquidation",
     "settlement": "Settlement",
     "money_market": "MoneyMarket",
+    "backstop": "Backstop",
+    "junior": "Tranche",
+    "senior": "Tranche",
     "interest_rates": "InterestRates",
     "lens": "Lens",
     "admission": "Admission",
@@ -42,7 +45,7 @@ CONTAINERS = {
     "weth": "Token",
 }
 # How often `deploy_tokens` and `deploy` announce a transaction, the latter once more for each underlying.
-TOKEN_STEPS, STEPS = 2, 30
+TOKEN_STEPS, STEPS = 2, 38
 # Of an order approved on chain, or whose signer is the caller.
 NO_SIGNATURE = b""
 FOR_EVER = 2**64
@@ -71,6 +74,10 @@ FUND = 1
 START, SOLVENT, INSOLVENT, TARGETED = range(4)
 WHOLE, ANY_PRICE = 10**18, 2**255 - 1
 BID_ABI = "(uint256,uint256,uint256,uint256,int256,uint256,uint256[],int256)"
+# `IBackstop.Terms`: 5% a year for the senior tranche; a week between request and redemption, and for income to be released.
+BACKSTOP = {"coupon": chain.wad(0.05), "cooldown_seconds": 7 * 86_400, "release_seconds": 7 * 86_400}
+# Name and symbol of the shares of each tranche, by its kind.
+TRANCHES = (("Ballast Junior", "bJUN"), ("Ballast Senior", "bSEN"))
 # 1% to 5% a year while up to four fifths of all cash are owed, then steeply to 80%; a tenth for the reserve.
 INTEREST = interest.Terms(base=0.01, slope=0.04, steep=0.75, kink=0.8, reserve_share=0.1)
 WETH_HAIRCUT_INITIAL, WETH_HAIRCUT_MAINTENANCE = 0.02, 0.01
@@ -117,6 +124,9 @@ class Protocol:
     liquidation: Any
     settlement: Any
     money_market: Any
+    backstop: Any
+    junior: Any
+    senior: Any
     interest_rates: Any
     lens: Any
     admission: Any
@@ -281,13 +291,25 @@ def deploy(
     announce("MoneyMarket.set_interest_rates")
     money_market.set_interest_rates(rates, sender=sender)
     opened = []
+    # Neither ever has a position: no contract of admission need be asked whether it may pay out.
     for _ in range(2):
         announce("ClearingHouse.create_account")
-        receipt = house.create_account(chain.MODES[Mode.PORTFOLIO], sender=sender)
+        receipt = house.create_account(chain.MODES[Mode.ISOLATED], sender=sender)
         opened.append(int(receipt.events.filter(house.AccountCreated)[0].account))
     fund_account, fee_account = opened
     if fund_account != FUND:
         raise DeploymentError(f"the first account of a clearing house is the fund's, not {fund_account}")
+    backstop = create(contracts.Backstop, house, tuple(BACKSTOP.values()))
+    announce("ClearingHouse.transfer_account")
+    house.transfer_account(FUND, backstop, sender=sender)
+    announce("ClearingHouse.set_member")
+    house.set_member(backstop, True, sender=sender)
+    announce("Collaterals.set_backstop")
+    collaterals.set_backstop(backstop, sender=sender)
+    tranches = [create(contracts.Tranche, backstop, kind, *label) for kind, label in enumerate(TRANCHES)]
+    for kind, tranche in enumerate(tranches):
+        announce("Backstop.set_tranche")
+        backstop.set_tranche(kind, tranche, sender=sender)
     announce("Exchange.set_fees")
     exchange.set_fees(fee_schedule(fees.HOUSE, fee_account), sender=sender)
     announce("Collaterals.list_collateral")
@@ -310,6 +332,9 @@ def deploy(
         liquidation=liquidation,
         settlement=settlement,
         money_market=money_market,
+        backstop=backstop,
+        junior=tranches[0],
+        senior=tranches[1],
         interest_rates=rates,
         lens=lens,
         admission=admission,
