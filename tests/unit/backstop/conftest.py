@@ -81,6 +81,11 @@ class Fund:
         """Of the shares of a user, 1e-18."""
         return int(self.backstop.to_assets(tranche.kind(), tranche.balanceOf(user), False))
 
+    def another(self, kind: int, backstop: Any = None) -> Any:
+        """A tranche that nobody has named."""
+        arguments = (backstop or self.backstop, kind, "Ballast Tranche 2", "bTR2")
+        return self.world.owner.deploy(self.world.contracts.Tranche, *arguments)
+
     # ------------------------------------------------------------------------------------------------ gains and losses
 
     def move(self, wad: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from scripts import chain, protocol
@@ -178,7 +176,7 @@ def test_interest_of_the_fund_is_income_and_that_of_its_debt_a_loss(held: Fund) 
     held.sync()
     world.wait(30 * DAY)
     grown = world.house.cash(FUND) - 5_000 * WAD
-    assert grown > WAD
+    assert grown > WAD // 10
     held.sync()
     assert held.pool.income == grown and held.assets == (1_000, 4_000)
     held.move(-6_000 * WAD)
@@ -217,17 +215,11 @@ def test_income_restores_those_who_were_wiped_out(held: Fund) -> None:
     assert held.worth(held.junior, held.first) == pytest.approx(70 * WAD - coupon(4_000 * WAD, WEEK), abs=2)
 
 
-def fresh(fund: Fund, kind: int, backstop: Any = None) -> Any:
-    """Another tranche."""
-    arguments = (backstop or fund.backstop, kind, "Ballast Junior 2", "bJUN2")
-    return fund.world.owner.deploy(fund.world.contracts.Tranche, *arguments)
-
-
 def test_another_contract_takes_the_place_of_one_that_is_wiped_out(held: Fund) -> None:
     """The old shares are worth nothing for good; the new ones start at par."""
     held.request(held.junior, held.first, 10**26)
     held.lose(999.9999999)
-    old, new = held.junior, fresh(held, JUNIOR)
+    old, new = held.junior, held.another(JUNIOR)
     receipt = held.backstop.set_tranche(JUNIOR, new, sender=held.world.owner)
     assert held.backstop.TrancheSet(kind=JUNIOR, tranche=new) in receipt.events
     # What was left of the old one is income.
@@ -241,10 +233,10 @@ def test_another_contract_takes_the_place_of_one_that_is_wiped_out(held: Fund) -
     assert held.world.house.cash(FUND) == held.pool.cash
 
 
-def test_no_other_takes_the_place_of_one_that_is_held(held: Fund, deployed_world: Any) -> None:
+def test_no_other_takes_the_place_of_one_that_is_held(held: Fund) -> None:
     owner, world = held.world.owner, held.world
     place = held.backstop.set_tranche
-    new = fresh(held, JUNIOR)
+    new = held.another(JUNIOR)
     assert world.tries(place, JUNIOR, new, sender=owner) == "backstop: tranche is held"
     held.lose(999)
     assert world.tries(place, JUNIOR, new, sender=owner) == "backstop: tranche is held"
@@ -254,7 +246,7 @@ def test_no_other_takes_the_place_of_one_that_is_held(held: Fund, deployed_world
     # One of the other kind, of another backstop, or with shares.
     terms = tuple(protocol.BACKSTOP.values())
     other = owner.deploy(world.contracts.Backstop, world.house, terms)
-    for wrong in (fresh(held, SENIOR), fresh(held, JUNIOR, other), held.junior):
+    for wrong in (held.another(SENIOR), held.another(JUNIOR, other), held.junior):
         assert world.tries(place, JUNIOR, wrong, sender=owner) == "backstop: tranche"
 
 
@@ -278,7 +270,7 @@ def test_bounds_of_terms(fund: Fund, changed: dict[str, int], reason: str | None
     assert fund.world.tries(fund.backstop.set_terms, terms, sender=fund.world.owner) == reason
     if reason is None:
         receipt = fund.backstop.set_terms(terms, sender=fund.world.owner)
-        assert fund.backstop.TermsSet(terms=terms) in receipt.events
+        assert tuple(receipt.events.filter(fund.backstop.TermsSet)[0].terms) == terms
         assert tuple(fund.backstop.terms()) == terms
 
 
