@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from scripts import protocol
+from scripts.protocol import FUND
 from tests.unit.backstop.conftest import JUNIOR, PAR, SENIOR, UNIT, WEEK, Fund
-from tests.unit.protocol_fixtures import DAY, RISK, WAD, usd
+from tests.unit.protocol_fixtures import DAY, RISK, WAD, perp, usd
 
 HUNDRED = 100 * WAD * PAR
 LATER = "tranche: not claimable"
@@ -171,33 +171,34 @@ def test_previews_of_redemptions_revert(held: Fund) -> None:
 # ---------------------------------------------------------------------------------------------------------- when not
 
 
-def running(fund: Fund, auctions: int) -> Any:
-    """The house with a liquidation contract that has so many insolvent auctions."""
-    world = fund.world
-    scarecrow = world.owner.deploy(world.contracts.Scarecrow, auctions)
-    p = world.protocol
-    world.house.set_contracts(
-        p.report, p.exchange, scarecrow, p.collaterals, p.money_market, "0x" + "00" * 20, sender=world.owner
-    )
-    return scarecrow
-
-
 def test_nobody_leaves_while_an_auction_may_cost_the_fund(held: Fund) -> None:
+    """Until it is over: then whoever wanted to leave in time has borne its loss like all others."""
+    world, house = held.world, held.world.house
     held.request(held.junior, held.first)
-    held.world.wait(WEEK)
-    scarecrow = running(held, 1)
+    distressed = world.open(world.stranger, usd=4_500)
+    world.trade(distressed, world.making, perp(10))
+    world.wait(WEEK)
+    world.move(0.75)
+    # The reward of whoever starts it is the fund's to pay.
+    house.bid(distressed, world.bidding, protocol.bid(protocol.START), sender=world.bidder)
+    reward = 1_000 * WAD - held.pool.assets[JUNIOR]
+    assert 0 < reward <= protocol.LIQUIDATION["reward"]
+    assert world.liquidation.insolvent_running() == 1
     assert held.backstop.is_open(JUNIOR) == (True, False)
     assert held.junior.maxRedeem(held.first) == held.junior.maxWithdraw(held.first) == 0
     assert held.junior.claimableRedeemRequest(0, held.first) == 10 * HUNDRED
     for leave, amount in ((held.junior.redeem, HUNDRED), (held.junior.withdraw, usd(1))):
-        assert held.world.tries(leave, amount, held.first, held.first, sender=held.first) == (
-            "backstop: insolvent auctions"
-        )
-    # Deposits and requests go on: they can only lose by it.
-    held.deposit(held.junior, held.third, 10)
-    held.request(held.junior, held.third)
-    scarecrow.set_insolvent_running(0, sender=held.world.owner)
-    assert held.redeem(held.junior, held.first) == usd(1_000)
+        assert world.tries(leave, amount, held.first, held.first, sender=held.first) == "backstop: insolvent auctions"
+    # Requests and deposits go on: they can only lose by it.
+    held.request(held.senior, held.second, HUNDRED)
+    world.wait(protocol.LIQUIDATION["insolvent_seconds"] // 5)
+    world.move(0.75)
+    before = house.cash(FUND)
+    house.bid(distressed, world.bidding, protocol.bid(protocol.INSOLVENT), sender=world.bidder)
+    loss = before - house.cash(FUND)
+    assert loss > 0 and world.liquidation.insolvent_running() == 0
+    assert held.redeem(held.junior, held.first) == (1_000 * WAD - reward - loss) // UNIT
+    held.check()
 
 
 def test_nobody_leaves_while_the_fund_owes(held: Fund) -> None:
