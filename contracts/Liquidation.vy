@@ -225,7 +225,7 @@ def quote(account: uint256) -> ILiquidation.Quote:
         if self._is_marked(a, t):
             q.kind = INSOLVENT
             q.fraction = WHOLE
-            q.price = self._falling_price(a, t, figures)
+            q.price = self._falling_price(a, t, figures, True)
     else:
         q.kind = SOLVENT
         q.fraction = convert(self._limit(t, figures, q.discount, q.premium), uint256)
@@ -304,11 +304,16 @@ def _discount(a: ILiquidation.Auction, t: ILiquidation.Terms) -> int256:
 
 @internal
 @view
-def _falling_price(a: ILiquidation.Auction, t: ILiquidation.Terms, figures: IMarginEngine.Assessment) -> int256:
+def _falling_price(
+    a: ILiquidation.Auction, t: ILiquidation.Terms, figures: IMarginEngine.Assessment, whole: bool
+) -> int256:
     """
-    @return What a bidder pays for all of the account now. Whoever takes one that needs no margin earns the reward.
+    @return What a bidder pays for all of the account now. Whoever takes one that hardly needs margin earns the reward, but not
+            for a part of it: by parts it would be earned many times.
     """
-    bonus: int256 = max(figures.maintenance, convert(t.reward, int256))
+    bonus: int256 = figures.maintenance
+    if whole:
+        bonus = max(bonus, convert(t.reward, int256))
     return auction.falling_price(figures.net_value, bonus, block.timestamp - a.marked, t.insolvent_seconds)
 
 
@@ -443,6 +448,8 @@ def _mark(account: uint256, dead: bool, exposure: int256):
         marked = block.timestamp
     if marked != self._auctions[account].marked:
         self._auctions[account].marked = marked
+    if not dead and self._auctions[account].deleveraged != 0:
+        self._auctions[account].deleveraged = 0
 
 
 @internal
@@ -491,7 +498,7 @@ def _slice(
         assert bid.kind == INSOLVENT, "liquidation: kind"
         assert self._is_dead(a, t, figures), "liquidation: has value"
         assert self._is_marked(a, t), "liquidation: not marked"
-        price = fixed_point.mul_up(self._falling_price(a, t, figures), fraction)
+        price = fixed_point.mul_up(self._falling_price(a, t, figures, fraction == WAD), fraction)
     assert least <= fraction, "liquidation: slice too small"
 
     sale: ILiquidation.Sale = empty(ILiquidation.Sale)
@@ -511,7 +518,7 @@ def _slice(
     sale.fund_cash = fee
     if price < 0:
         # What the fund does not have it may owe only when everything else has been tried.
-        assert -price <= fund or a.deleveraged >= a.marked, "liquidation: fund is short"
+        assert -price <= fund or a.deleveraged != 0, "liquidation: fund is short"
         sale.fund_cash = price
     sale.account_cash = -sale.bidder_cash - sale.fund_cash
     sale.needs = self._needs(state, figures, fraction, price, premium)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.protocol_fixtures import CROSS, EMPTY, NO_LIMITS, PORTFOLIO, QUOTE, WAD, World, perp
+from scripts import protocol
+from tests.unit.protocol_fixtures import CROSS, EMPTY, PORTFOLIO, QUOTE, SOLVENT, WAD, World, perp
 
 MARGIN = "solvency: margin"
 
@@ -89,7 +90,7 @@ def test_conditions_make_nobody_liquidatable_and_shield_nobody(world: World, ter
     world.trade(account, world.making, perp(10))
     terms.set_allow_list(True, sender=world.owner)
     terms.set_minimum_equity(10**9 * WAD, sender=world.owner)
-    bid = (world.liquidation.liquidate, account, world.bidding, WAD, *NO_LIMITS)
+    bid = (world.house.bid, account, world.bidding, protocol.bid(SOLVENT))
     assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy"
     world.move(0.88)
     assert world.tries(*bid, sender=world.bidder) == "liquidation: bidder's mode"

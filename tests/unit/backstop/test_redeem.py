@@ -315,7 +315,14 @@ def test_nobody_issues_or_burns_shares_otherwise(held: Fund) -> None:
 
 @pytest.mark.parametrize(
     ("interface_id", "supported"),
-    [("01ffc9a7", True), ("e3bc4e65", True), ("2f0a18c5", True), ("620ee8e4", True), ("ce3bbe50", False), ("ff" * 4, False)],
+    [
+        ("01ffc9a7", True),
+        ("e3bc4e65", True),
+        ("2f0a18c5", True),
+        ("620ee8e4", True),
+        ("ce3bbe50", False),
+        ("ff" * 4, False),
+    ],
 )
 def test_interfaces(held: Fund, interface_id: str, supported: bool) -> None:
     """ERC-165, ERC-7540 operators and redemptions and ERC-7575, but no asynchronous deposits."""

@@ -12,20 +12,19 @@ from typing import Any
 import pytest
 
 from scripts import chain, feed, protocol
-from scripts.protocol import NO_SOURCES
+from scripts.protocol import NO_SOURCES, NOBODY
 from tests.unit.protocol_fixtures import (
     BTC,
     CROSS,
     ETH,
     FOR_EVER,
     LIQUIDATION,
-    NO_LIMITS,
     PORTFOLIO,
     QUOTE,
     RISK,
     SCOPE_ALL,
+    SOLVENT,
     TRANSFER,
-    WAD,
     WETH,
     WITHDRAW,
     World,
@@ -130,12 +129,17 @@ HOUSE: dict[str, Row] = {
         ACCOUNT,
         "accounts: not authorised",
     ),
-    "sell_slice": (
-        lambda s: (s.unhealthy, s.world.taking, WAD // 2),
-        {"liquidation contract"},
-        "liquidation: caller",
+    "bid": (
+        lambda s: (s.unhealthy, s.world.taking, protocol.bid(SOLVENT)),
+        ACCOUNT,
+        "accounts: not authorised",
     ),
-    "post": (lambda s: (s.world.taking, [], 0, 0), {"settlement contract"}, "clearing house: caller"),
+    "post": (
+        lambda s: (s.world.taking, [], 0, 0),
+        {"settlement contract", "liquidation contract"},
+        "clearing house: caller",
+    ),
+    "set_member": (lambda s: (s.world.stranger, True), *OWNER_ONLY),
     "set_contracts": (lambda s: s.world.around(), *OWNER_ONLY),
     "set_open_interest_cap": (lambda s: (ETH, 1), *OWNER_ONLY),
     "set_guardian": (lambda s: (s.world.stranger,), *OWNER_ONLY),
@@ -157,8 +161,19 @@ EXCHANGE: dict[str, Row] = {
     ),
 }
 LIQUIDATIONS: dict[str, Row] = {
-    "liquidate": (lambda s: (s.unhealthy, s.world.taking, WAD, *NO_LIMITS), ACCOUNT, "accounts: not authorised"),
-    "set_terms": (lambda s: (0, WAD), *OWNER_ONLY),
+    # Only the clearing house, which plays no role.
+    "award": (
+        lambda s: (s.unhealthy, s.world.taking, (2, 0, 0, [], []), True, 0, 0, NOBODY, NOBODY, b""),
+        set(),
+        "liquidation: caller",
+    ),
+    "end": (lambda s: (s.unhealthy,), set(), "liquidation: not started"),
+    "absorb": (lambda s: (s.unhealthy,), set(), "liquidation: no debt"),
+    "set_terms": (lambda s: (tuple(protocol.LIQUIDATION.values()),), *OWNER_ONLY),
+    "set_evidence": (lambda s: ([],), *OWNER_ONLY),
+    "set_deleveraging": (lambda s: (s.world.heir,), *OWNER_ONLY),
+    # Only the deleveraging contract.
+    "set_deleveraged": (lambda s: (s.unhealthy,), set(), "liquidation: caller"),
 }
 COLLATERALS: dict[str, Row] = {
     "list_collateral": (lambda s: ((s.unlisted, ETH, 0, 0, 0, 0, NO_SOURCES),), *OWNER_ONLY),
@@ -306,7 +321,7 @@ HARMFUL: dict[str, tuple[Callable[[Stage, int], tuple[Any, ...]], str]] = {
     "trade": (lambda s, a: (s.world.data(a, s.world.making, perp(0.000001, 1700)),), MARGIN),
     "execute": (lambda s, a: ([action(TRANSFER, a, counterparty=s.second, amount=1)],), MARGIN),
     # As the bidder; the account sold is not touched otherwise.
-    "sell_slice": (lambda s, a: (s.unhealthy, a, WAD // 2), "liquidation: bidder's margin"),
+    "bid": (lambda s, a: (s.unhealthy, a, protocol.bid(SOLVENT)), "liquidation: bidder's margin"),
 }
 # What does neither, by whoever may call it: afterwards the figures are the same, or better by the deposit.
 HARMLESS: dict[str, tuple[str, Callable[[Stage, int], tuple[Any, ...]]]] = {
@@ -318,6 +333,7 @@ HARMLESS: dict[str, tuple[str, Callable[[Stage, int], tuple[Any, ...]]]] = {
     "set_contracts": ("owner", lambda s, a: s.world.around()),
     "set_open_interest_cap": ("owner", lambda s, a: (ETH, 1)),
     "set_guardian": ("owner", lambda s, a: (s.world.heir,)),
+    "set_member": ("owner", lambda s, a: (s.world.heir, True)),
     "transfer_ownership": ("owner", lambda s, a: (s.world.stranger,)),
     "accept_ownership": ("pending owner", lambda s, a: ()),
     "set_paused": ("guardian", lambda s, a: (RISK | LIQUIDATION,)),
@@ -345,9 +361,8 @@ def test_what_can_harm_ends_in_the_check(stage: Stage, function: str) -> None:
     """INV-05, INV-04."""
     attempt, reason = HARMFUL[function]
     account = edge(stage.world)
-    sender = stage.world.liquidation if function == "sell_slice" else stage.world.taker
     handler = getattr(stage.world.house, function)
-    assert stage.world.tries(handler, *attempt(stage, account), sender=sender) == reason
+    assert stage.world.tries(handler, *attempt(stage, account), sender=stage.world.taker) == reason
 
 
 @pytest.mark.parametrize("kind", ["withdraw", "transfer", "trade"])

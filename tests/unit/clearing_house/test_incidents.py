@@ -12,8 +12,8 @@ from scripts import protocol
 from tests.unit.protocol_fixtures import (
     BTC,
     ETH,
-    NO_LIMITS,
     QUOTE,
+    SOLVENT,
     TRANSFER,
     WAD,
     WETH,
@@ -52,7 +52,7 @@ def test_euler_2023_nobody_gives_away_what_keeps_the_account_healthy(world: Worl
     ]
     for gift in gifts:
         assert world.tries(world.house.execute, [gift], sender=world.taker) == MARGIN
-    bid = (world.liquidation.liquidate, account, world.bidding, WAD, *NO_LIMITS)
+    bid = (world.house.bid, account, world.bidding, protocol.bid(SOLVENT))
     assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy"
 
 
@@ -132,10 +132,9 @@ def test_maker_2020_what_nobody_bids_for_stays_where_it_is(world: World) -> None
     world.trade(account, world.making, perp(10))
     world.move(0.85)
     world.wait(3_000)
-    limit = world.liquidation.largest_slice(account)
-    receipt = world.liquidation.liquidate(account, world.bidding, WAD, *NO_LIMITS, sender=world.bidder)
-    sale = receipt.events.filter(world.house.Liquidated)[0]
-    assert sale.price * WAD >= sale.slice_value * (WAD - world.liquidation.discount())
+    limit = world.quote_of(account).fraction
+    sale = world.sell(account)
+    assert sale.price * WAD >= sale.net_value * sale.fraction // WAD * 98 * WAD // 100
     assert limit < WAD
 
 
@@ -159,9 +158,8 @@ def test_derive_a_bid_without_cash_prints_none(world: World) -> None:
     world.trade(account, world.making, perp(5))
     world.move(0.7)
     poor, rich = world.open(world.bidder), world.open(world.bidder, ether=50)
-    bid = (world.liquidation.liquidate, account)
-    assert world.tries(*bid, poor, WAD, *NO_LIMITS, sender=world.bidder) == "liquidation: bidder's margin"
-    world.liquidation.liquidate(account, rich, WAD, *NO_LIMITS, sender=world.bidder)
+    assert world.try_bid(account, poor, SOLVENT) == "liquidation: bidder's margin"
+    world.sell(account, rich)
     world.check_ledger()
 
 
@@ -182,9 +180,9 @@ def test_arcadia_2023_no_setter_but_that_of_the_engine_touches_an_account(world:
     world.collaterals.set_withdrawal_limit(QUOTE, 1, sender=world.owner)
     world.collaterals.poke(WETH, sender=world.stranger)
     world.house.set_paused(3, sender=world.owner)
-    world.liquidation.set_terms(WAD // 5, WAD, sender=world.owner)
+    world.set_terms(first_discount=WAD // 5, minimum_slice=WAD)
     assert world.figures(account) == before
-    assert world.liquidation.largest_slice(account) == 0
+    assert world.quote_of(account).fraction == 0
 
 
 @pytest.mark.parametrize("power", [1, 3])

@@ -13,13 +13,13 @@ import pytest
 
 from python_model import liquidity, margin, methodology, volatility
 from python_model.portfolio import Book, Kind, Market, Mode, Position
-from scripts import chain
+from scripts import chain, protocol
 from tests.unit.protocol_fixtures import (
     DAY,
     ETH,
-    NO_LIMITS,
     QUOTE,
     SCAN_RANGE,
+    SOLVENT,
     SPOT,
     WAD,
     World,
@@ -136,7 +136,7 @@ def test_no_risk_is_taken_and_nobody_is_locked_in(world: World, happens: Callabl
     expected = None if happens is surface_grows_stale else MARGIN
     assert world.try_trade(account, maker, perp(0.001)) == expected
     assert world.tries(world.house.withdraw, option, QUOTE, 1, world.taker, sender=world.taker) == MARGIN
-    bid = (world.liquidation.liquidate, distressed, world.bidding, WAD, *NO_LIMITS)
+    bid = (world.house.bid, distressed, world.bidding, protocol.bid(SOLVENT))
     assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy"
     # INV-11: deposits, and signed trades that close at the last mark. The worst of each scenario gets better.
     units = usd(100)
@@ -152,7 +152,7 @@ def test_a_confirmed_crash_liquidates_and_a_doubted_one_does_not(world: World) -
     account = world.open(world.taker, usd=20_000)
     world.trade(account, world.making, perp(10))
     world.drain(account)
-    bid = (world.liquidation.liquidate, account, world.bidding, WAD, *NO_LIMITS)
+    bid = (world.house.bid, account, world.bidding, protocol.bid(SOLVENT))
     world.wait(1)
     assert not publish(world, 0.85)
     assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy"

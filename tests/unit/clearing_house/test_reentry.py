@@ -78,7 +78,7 @@ def test_nothing_is_answered_in_the_middle_of_a_transfer(world: World, hostile: 
     """INV-11. Every function and every view, among them those that the token could use at any other time."""
     token, kind, account = hostile
     calls = payloads(world.house, account, token.address)
-    assert {"assess", "deposit", "owner_of", "sell_slice", "trade"} <= set(calls)
+    assert {"assess", "deposit", "owner_of", "bid", "trade"} <= set(calls)
     token.set_calls(world.house, list(calls.values()), sender=world.owner)
     before = world.state(account, world.making)
     handler, *arguments = moves(world, kind)[move]
@@ -108,13 +108,11 @@ def test_there_is_no_way_in_by_the_other_contracts(world: World, hostile: Any, n
     contract = getattr(world.protocol, name)
     entrances = {
         "exchange": ["approve", "cancel", "cancel_range", "cancel_below", "set_fees"],
-        "liquidation": ["liquidate", "largest_slice"],
+        "liquidation": ["end", "absorb", "quote"],
         "settlement": ["settle", "realise"],
         "money_market": ["set_interest_rates", "collect"],
     }[name]
     calls = payloads(contract, account, token.address)
-    if name == "liquidation":
-        calls["liquidate"] = bytes(contract.liquidate.encode_input(1, account, WAD, 0, 0, 2**64))
     token.set_calls(contract, [calls[entrance] for entrance in entrances], sender=world.owner)
     world.house.deposit(world.taking, kind, 1_000, sender=world.taker)
     assert list(token.outcomes()) == [LOCKED] * len(entrances)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from web3.exceptions import ContractLogicError, Web3RPCError
 
+from scripts import protocol
 from tests.unit.collaterals.kinds import PERCENT, STETH_PER_TOKEN
-from tests.unit.protocol_fixtures import DAY, ETH, NO_LIMITS, WAD, World, perp
+from tests.unit.protocol_fixtures import DAY, ETH, SOLVENT, WAD, World, perp
 
 RATE = 12 * WAD // 10
 REVERTS, BURNS, LINGERS = 1, 2, 3
@@ -125,7 +126,7 @@ def test_it_raises_no_risk_and_liquidates_nobody_in_doubt(stage: Stage, source: 
     assert world.try_trade(stage.account, world.making, perp(-1)) is None
     withdraw = (world.house.withdraw, stage.account, stage.kind, 1, world.taker)
     assert world.tries(*withdraw, sender=world.taker) == "solvency: margin"
-    bid = (world.liquidation.liquidate, stage.account, world.bidding, WAD, *NO_LIMITS)
+    bid = (world.house.bid, stage.account, world.bidding, protocol.bid(SOLVENT))
     assert world.tries(*bid, sender=world.bidder) == "liquidation: healthy"
 
 
@@ -139,7 +140,7 @@ def test_who_is_short_of_margin_in_any_case_is_sold(stage: Stage, source: str, m
     stage.spoil(source, manner)
     world.move(0.8)
     assert world.health(account) < 0
-    world.liquidation.liquidate(account, world.bidding, WAD, *NO_LIMITS, sender=world.bidder)
+    world.sell(account)
     assert world.house.balance_of(world.bidding, stage.kind) > 0
     world.check_ledger()
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.unit.collaterals.kinds import Kind, deposit, provide, share, staked
-from tests.unit.protocol_fixtures import NO_LIMITS, QUOTE, WAD, World, action, call, perp, usd
+from tests.unit.protocol_fixtures import QUOTE, WAD, World, action, call, perp, usd
 from tests.unit.settlement.expiries import list_friday, settle, settle_at
 
 HELD = 1_000 * WAD
@@ -158,8 +158,7 @@ def test_who_holds_it_can_be_sold(rude: Any) -> None:
     world = stage.world
     world.move(0.8)
     assert world.health(stage.account) < 0
-    receipt = world.liquidation.liquidate(stage.account, world.bidding, WAD, *NO_LIMITS, sender=world.bidder)
-    fraction = receipt.events.filter(world.house.Liquidated)[0].fraction
+    fraction = world.sell(stage.account).fraction
     assert world.house.balance_of(world.bidding, stage.kind) == HELD * fraction // WAD > 0
     assert world.house.credited(stage.kind) == HELD
 
@@ -246,8 +245,7 @@ def test_every_other_token_goes_through_all_of_it(world: World, make: Callable[[
     assert [e.legs for e in receipt.events.filter(world.protocol.settlement.Settled)] == [1, 1]
     world.move(0.8)
     assert world.health(account) < 0
-    receipt = world.liquidation.liquidate(account, world.bidding, WAD, *NO_LIMITS, sender=world.bidder)
-    fraction = receipt.events.filter(world.house.Liquidated)[0].fraction
+    fraction = world.sell(account).fraction
     bought = world.house.balance_of(world.bidding, kind.id)
     assert bought == credited * fraction // WAD > 0
     assert world.house.balance_of(account, kind.id) == credited - bought

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from scripts import protocol
 from tests.unit.protocol_fixtures import (
     DAY,
-    NO_LIMITS,
     QUOTE,
+    SOLVENT,
     WAD,
     WETH,
     WITHDRAW,
@@ -101,7 +102,7 @@ def test_what_stays_in_the_vault_does_not_count(limited: World) -> None:
     account = world.open(world.taker, usd=4_500)
     world.trade(account, world.making, perp(10))
     world.move(0.85)
-    bid = (world.liquidation.liquidate, account, world.bidding, WAD, *NO_LIMITS)
+    bid = (world.house.bid, account, world.bidding, protocol.bid(SOLVENT))
     assert world.tries(*bid, sender=world.bidder) is None
 
 

@@ -144,6 +144,29 @@ def test_a_small_debt_is_worth_the_reward(world: World) -> None:
     assert world.quote_of(account).price == world.figures(account).net_value - REWARD
 
 
+def test_by_parts_nobody_earns_the_reward(world: World) -> None:
+    """A tenth of what is left, again and again, would earn a tenth of it each time."""
+    account = bankrupt(world, size=0.01, usd=4.5, factor=0.5)
+    after(world, account, HOUR)
+    figures, q = world.figures(account), world.quote_of(account)
+    event = world.sell(account, kind=INSOLVENT, fraction=WAD // 10)
+    assert event.price == -((figures.maintenance - figures.net_value) // 10) + q.premium
+
+
+def test_a_loss_once_shared_stays_the_funds_when_it_is_marked_anew(world: World) -> None:
+    account = bankrupt(world, 100)
+    world.liquidation.set_deleveraging(world.heir, sender=world.owner)
+    world.liquidation.set_deleveraged(account, sender=world.heir)
+    after(world, account, 3 * HOUR)
+    world.start_auction(account)
+    after(world, account, HOUR)
+    assert world.try_bid(account, world.bidding, INSOLVENT) is None
+    # With net value again it is forgotten.
+    world.move(0.8)
+    world.start_auction(account)
+    assert world.liquidation.auction_of(account).deleveraged == 0
+
+
 def test_collateral_goes_with_the_debt(world: World) -> None:
     account = world.open(world.taker, ether=3)
     world.trade(account, world.making, perp(5))

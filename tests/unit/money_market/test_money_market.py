@@ -67,7 +67,7 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(deployed_world: World, rates: Any) -> Desk:
     p, key = deployed_world.protocol, deployed_world.heir
-    deployed_world.house.set_contracts(*deployed_world.around(settlement=key), sender=deployed_world.owner)
+    deployed_world.house.set_member(key, True, sender=deployed_world.owner)
     p.money_market.set_interest_rates(rates, sender=deployed_world.owner)
     return Desk(deployed_world, key)
 
