@@ -311,18 +311,20 @@ def solvent(
     )
 
 
-def falling_price(f: Figures, elapsed: float, terms: Terms) -> float:
+def falling_price(f: Figures, elapsed: float, terms: Terms, whole: bool = True) -> float:
     """What a bidder pays for all of an account without value, USD; negative where it is paid.
 
-    From net value, or nothing, to maintenance margin (or the reward, where that is more) less than net value.
+    From net value, or nothing, to maintenance margin less than net value; or to the reward less, where that is more,
+    for a bid for all of it: whoever could earn it by parts would earn it many times.
 
     Parameters
     ----------
     f : Figures
     elapsed : seconds since the account was marked, not negative
     terms : Terms
+    whole : whether all of it is bid for
     """
-    top, bonus = max(f.net_value, 0.0), max(f.maintenance, terms.reward)
+    top, bonus = max(f.net_value, 0.0), max(f.maintenance, terms.reward if whole else 0.0)
     return top - (top - f.net_value + bonus) * min(elapsed, terms.insolvent_seconds) / terms.insolvent_seconds
 
 
@@ -367,7 +369,7 @@ def insolvent(
     if taken < exact(terms.minimum_slice):
         raise BidError("slice too small")
     share = float(taken)
-    price = falling_price(f, since_mark, terms) * share
+    price = falling_price(f, since_mark, terms, taken == 1) * share
     if taken != 1:
         price += rounding
     if -price > max(fund, 0.0) and not deleveraged:
