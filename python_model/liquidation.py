@@ -388,6 +388,76 @@ def insolvent(
     )
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What a bid for some legs does to the account, USD.
+
+    Attributes
+    ----------
+    gain : of `E_mm - MM`, the fee paid
+    loss : of net value, fee included
+    fee : to the fund: a slice's part of what the account loses
+    health : `E_mm - MM` afterwards, the fee paid
+    above : `E_im - IM` afterwards, the fee paid
+    by_slice : what `E_mm - MM` gains by a slice, for each `lost`
+    lost : what net value loses by a slice, for each part of the account
+    most_loss, most_above : what the largest slice loses, and where it leaves `E_im - IM`; infinite where it is all
+    """
+
+    gain: float
+    loss: float
+    fee: float
+    health: float
+    above: float
+    by_slice: float
+    lost: float
+    most_loss: float
+    most_above: float
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the bid is refused, the first reason; None where it is not."""
+        if self.gain <= 0.0:
+            return "no better"
+        if self.gain * self.lost < self.loss * self.by_slice:
+            return "a slice is better"
+        if self.loss > self.most_loss:
+            return "loss"
+        return "too much" if self.above > self.most_above else None
+
+
+def trial(
+    book: Book,
+    market: Market,
+    methodology: Methodology,
+    elapsed: float,
+    package: tuple[Position, ...],
+    price: float,
+    terms: Terms,
+) -> Trial:
+    """Try a bid for some legs; parameters as of `targeted`."""
+    f = figures(book, market, methodology)
+    off, rounding = discount(elapsed, terms), premium(book.positions, market)
+    rate, limit = fee_rate(off, terms), largest_slice(f, off, rounding, terms)
+    lost, kept = f.net_value * (off + rate), f.net_value * (1.0 - off - rate)
+    then = figures(replace(book, cash=book.cash + price, positions=less(book.positions, package)), market, methodology)
+    given = f.net_value - then.net_value
+    fee = max(given, 0.0) * rate / off
+    health = then.equity_maintenance - fee - then.maintenance
+    above = (f.equity_initial - f.initial) * (1.0 - limit) + limit * kept
+    return Trial(
+        gain=health - f.equity_maintenance + f.maintenance,
+        loss=given + fee,
+        fee=fee,
+        health=health,
+        above=then.equity_initial - fee - then.initial,
+        by_slice=f.maintenance - f.equity_maintenance + kept,
+        lost=lost,
+        most_loss=limit * lost,
+        most_above=float("inf") if limit == 1.0 else max(above, 0.0) + rounding,
+    )
+
+
 def targeted(
     book: Book,
     market: Market,
@@ -425,33 +495,17 @@ def targeted(
     held = {p.instrument: p.size for p in book.positions}
     if any(not 0.0 < p.size / held.get(p.instrument, float("inf")) <= 1.0 for p in package):
         raise BidError("size")
-    off, rounding = discount(elapsed, terms), premium(book.positions, market)
-    rate, limit = fee_rate(off, terms), largest_slice(f, off, rounding, terms)
-    lost = off + rate
-    then = figures(replace(book, cash=book.cash + price, positions=less(book.positions, package)), market, methodology)
-    given = f.net_value - then.net_value
-    fee = max(given, 0.0) * rate / off
-    loss = given + fee
-    health = then.equity_maintenance - fee - then.maintenance
-    gain = health - f.equity_maintenance + f.maintenance
-    by_slice = f.maintenance - f.equity_maintenance + f.net_value * (1.0 - lost)
-    if gain <= 0.0:
-        raise BidError("no better")
-    if gain * f.net_value * lost < loss * by_slice:
-        raise BidError("a slice is better")
-    if loss > f.net_value * limit * lost:
-        raise BidError("loss")
-    above = (f.equity_initial - f.initial) * (1.0 - limit) + f.net_value * limit * (1.0 - lost)
-    if limit != 1.0 and then.equity_initial - fee - then.initial > max(above, 0.0) + rounding:
-        raise BidError("too much")
+    tried = trial(book, market, methodology, elapsed, package, price, terms)
+    if tried.refusal is not None:
+        raise BidError(tried.refusal)
     return Sale(
         fraction=Fraction(0),
         package=package,
-        account=price - fee,
+        account=price - tried.fee,
         bidder=-price,
-        fund=fee,
+        fund=tried.fee,
         price=price,
-        fee=fee,
+        fee=tried.fee,
         needs=float("inf"),
-        ends=health >= 0.0,
+        ends=tried.health >= 0.0,
     )

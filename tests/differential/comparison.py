@@ -106,16 +106,7 @@ class Differences:
                 methodology.vega_calendar * (t.DENSITY * shock + 100 * vega_floor) + parts_noise,
             )
             self.near("short_option", c["short_option"], d["short_option"], parts_noise)
-            # Derivative of M-12 at the book's gross figures, times the error of delta (its bound is added) and vega.
-            delta_usd = float((size * np.abs(table.delta)).sum()) * u.spot
-            slope = methodology.h_delta * (1 + 2 * delta_usd / (table.depth * methodology.depth_delta))
-            points = vega / 100
-            vega_slope = methodology.h_vega * (1 + 2 * points / (table.depth * methodology.depth_vega))
-            liquidity = (
-                slope * (2 * t.DELTA_ERROR * n_u + noise_u)
-                + vega_slope * (t.DENSITY * points + vega_floor)
-                + parts_noise
-            )
+            liquidity = liquidity_tolerance(table, methodology, n_u, noise_u, vega_floor) + parts_noise
             self.near("liquidity", c["liquidity"], d["liquidity"], liquidity)
             self.near(
                 "confidence", c["confidence"], d["confidence"], u.confidence * 2 * t.DELTA_ERROR * n_u + parts_noise
@@ -135,6 +126,39 @@ class Differences:
             assert excess >= -slack, f"{key}: contract {got[key]!r} below model {want[key]!r} by {-excess:.3e} (INV-06)"
             bound = 4 * t.EPSILON * notional + linear_liquidity * factor + slack
             self.near(key, got[key], want[key], bound)
+
+
+def liquidity_tolerance(
+    table: LegTable, methodology: Methodology, notional: float, noise: float, vega_floor: float
+) -> float:
+    """Derivative of M-12 at the book's gross figures, times the error of delta (its bound is added) and vega; USD."""
+    size = np.abs(table.size)
+    delta_usd = float((size * np.abs(table.delta)).sum()) * table.spot
+    slope = methodology.h_delta * (1 + 2 * delta_usd / (table.depth * methodology.depth_delta))
+    points = float((size * np.abs(table.vega)).sum()) / 100
+    vega_slope = methodology.h_vega * (1 + 2 * points / (table.depth * methodology.depth_vega))
+    return slope * (2 * t.DELTA_ERROR * notional + noise) + vega_slope * (t.DENSITY * points + vega_floor)
+
+
+def figures_tolerance(book: Book, market: Market, methodology: Methodology) -> float:
+    """How far any requirement or equity of the contract may be from the model's, in any mode; USD (INV-06)."""
+    tables = leg_tables(book, market, methodology)
+    parts = 1 if book.mode.value == "portfolio" else sum(len(table) for table in tables.values())
+    notional = chain.error_notional(book, market)
+    noise = t.NOISE * sum(gross(table, market, name) for name, table in tables.items()) + t.DUST
+    liquidity = 0.0
+    for name, table in tables.items():
+        options = slice(0, table.option_count)
+        rows = [market.underlyings[name].at(int(b)) for b in table.bucket[options]]
+        forwards = np.array([e.forward for e in rows])
+        tau = np.array([market.tau(e.expiry) for e in rows])
+        floor = float((np.abs(table.size[options]) * t.DENSITY_ABSOLUTE * forwards * np.sqrt(tau)).sum())
+        liquidity += liquidity_tolerance(table, methodology, notional, noise, floor)
+    worth = sum(c.amount * c.price for c in book.collateral)
+    equity = t.EPSILON * notional + noise + t.NOISE * (abs(book.cash) + worth + entries(book))
+    slope = 1 + linear_slope(tables, market, methodology)
+    requirement = 4 * t.EPSILON * notional + liquidity + noise * max(1, parts) * slope
+    return methodology.initial_factor * requirement + equity
 
 
 def linear_slope(tables: dict[str, LegTable], market: Market, methodology: Methodology) -> float:
