@@ -122,12 +122,14 @@ def collect(account: uint256, amount: uint256):
     """
     @custom:see IMoneyMarket
     """
-    self._require_owner()
+    house: IClearingHouse = IClearingHouse(clearing_house)
+    if not staticcall house.members(msg.sender):
+        self._require_owner()
     self._accrue()
     assert amount <= self.earned, "cash: not earned"
     self.earned -= amount
     log IMoneyMarket.Collected(account=account, amount=amount)
-    extcall IClearingHouse(clearing_house).post(account, [], convert(amount, int256), 0)
+    extcall house.post(account, [], convert(amount, int256), 0)
 
 
 @internal

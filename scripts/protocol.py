@@ -33,6 +33,7 @@ CONTAINERS = {
     "junior": "Tranche",
     "senior": "Tranche",
     "interest_rates": "InterestRates",
+    "yields": "Yield",
     "lens": "Lens",
     "admission": "Admission",
     "engine": "MarginEngine",
@@ -45,7 +46,7 @@ CONTAINERS = {
     "weth": "Token",
 }
 # How often `deploy_tokens` and `deploy` announce a transaction, the latter once more for each underlying.
-TOKEN_STEPS, STEPS = 2, 38
+TOKEN_STEPS, STEPS = 2, 41
 # Of an order approved on chain, or whose signer is the caller.
 NO_SIGNATURE = b""
 FOR_EVER = 2**64
@@ -70,6 +71,8 @@ LIQUIDATION = {
 }
 # The account of the insurance fund (`custody.FUND`).
 FUND = 1
+# What the fund gets of the protocol's income; the rest goes to accounts with idle cash.
+FUND_SHARE = chain.wad(0.5)
 # Kinds of bid, and the limits of one that has none.
 START, SOLVENT, INSOLVENT, TARGETED = range(4)
 WHOLE, ANY_PRICE = 10**18, 2**255 - 1
@@ -128,6 +131,7 @@ class Protocol:
     junior: Any
     senior: Any
     interest_rates: Any
+    yields: Any
     lens: Any
     admission: Any
     engine: Any
@@ -278,12 +282,13 @@ def deploy(
     settlement = create(contracts.Settlement, house)
     money_market = create(contracts.MoneyMarket, house)
     rates = create(contracts.InterestRates, *(chain.wad(rate) for rate in astuple(INTEREST)))
+    yields = create(contracts.Yield, house, FUND_SHARE)
     lens = create(contracts.Lens, house)
     admission = create(contracts.Admission, house)
     announce("ClearingHouse.set_contracts")
     # Everybody may have portfolio mode (M-17) until the owner names `admission` too.
     house.set_contracts(report, exchange, liquidation, collaterals, money_market, NOBODY, sender=sender)
-    for member in (settlement, money_market, liquidation):
+    for member in (settlement, money_market, liquidation, yields):
         announce("ClearingHouse.set_member")
         house.set_member(member, True, sender=sender)
     announce("Liquidation.set_evidence")
@@ -312,6 +317,8 @@ def deploy(
         backstop.set_tranche(kind, tranche, sender=sender)
     announce("Exchange.set_fees")
     exchange.set_fees(fee_schedule(fees.HOUSE, fee_account), sender=sender)
+    announce("ClearingHouse.transfer_account")
+    house.transfer_account(fee_account, yields, sender=sender)
     announce("Collaterals.list_collateral")
     collaterals.list_collateral(
         (
@@ -336,6 +343,7 @@ def deploy(
         junior=tranches[0],
         senior=tranches[1],
         interest_rates=rates,
+        yields=yields,
         lens=lens,
         admission=admission,
         engine=engine,
