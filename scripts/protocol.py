@@ -27,6 +27,7 @@ CONTAINERS = {
     "collaterals": "Collaterals",
     "exchange": "Exchange",
     "liquidation": "Liquidation",
+    "deleveraging": "Deleveraging",
     "settlement": "Settlement",
     "money_market": "MoneyMarket",
     "backstop": "Backstop",
@@ -46,7 +47,7 @@ CONTAINERS = {
     "weth": "Token",
 }
 # How often `deploy_tokens` and `deploy` announce a transaction, the latter once more for each underlying.
-TOKEN_STEPS, STEPS = 2, 41
+TOKEN_STEPS, STEPS = 2, 44
 # Of an order approved on chain, or whose signer is the caller.
 NO_SIGNATURE = b""
 FOR_EVER = 2**64
@@ -125,6 +126,7 @@ class Protocol:
     collaterals: Any
     exchange: Any
     liquidation: Any
+    deleveraging: Any
     settlement: Any
     money_market: Any
     backstop: Any
@@ -282,17 +284,20 @@ def deploy(
     settlement = create(contracts.Settlement, house)
     money_market = create(contracts.MoneyMarket, house)
     rates = create(contracts.InterestRates, *(chain.wad(rate) for rate in astuple(INTEREST)))
+    deleveraging = create(contracts.Deleveraging, house)
     yields = create(contracts.Yield, house, FUND_SHARE)
     lens = create(contracts.Lens, house)
     admission = create(contracts.Admission, house)
     announce("ClearingHouse.set_contracts")
     # Everybody may have portfolio mode (M-17) until the owner names `admission` too.
     house.set_contracts(report, exchange, liquidation, collaterals, money_market, NOBODY, sender=sender)
-    for member in (settlement, money_market, liquidation, yields):
+    for member in (settlement, money_market, liquidation, deleveraging, yields):
         announce("ClearingHouse.set_member")
         house.set_member(member, True, sender=sender)
     announce("Liquidation.set_evidence")
     liquidation.set_evidence(evidence, sender=sender)
+    announce("Liquidation.set_deleveraging")
+    liquidation.set_deleveraging(deleveraging, sender=sender)
     announce("MoneyMarket.set_interest_rates")
     money_market.set_interest_rates(rates, sender=sender)
     opened = []
@@ -337,6 +342,7 @@ def deploy(
         collaterals=collaterals,
         exchange=exchange,
         liquidation=liquidation,
+        deleveraging=deleveraging,
         settlement=settlement,
         money_market=money_market,
         backstop=backstop,
