@@ -22,7 +22,6 @@ implements: IDeleveraging
 
 initializes: nominations
 
-WAD: constant(int256) = 10**18
 FUND: constant(uint256) = 1
 FEES: constant(uint256) = 2
 # `IClearingHouse.paused`.
@@ -92,8 +91,7 @@ def nominate(account: uint256, candidate: uint256) -> uint256:
     part: counterparties.Measure = counterparties._measure(legs, market_data)
     p: Package = self._assessed(legs, part, IMarginEngine(staticcall house.engine()))
     gross: counterparties.Measure = counterparties._measure(theirs, market_data)
-    # At most 2**128 each, before the division.
-    score: uint256 = convert(p.gain * gross.notional // p.notional * WAD // figures.net_value, uint256)
+    score: uint256 = convert(p.gain * gross.notional // figures.net_value, uint256)
     nominations._enter(account, candidate, score)
     log IDeleveraging.Nominated(
         account=account, candidate=candidate, score=score, gain=p.gain, notional=p.notional
@@ -188,14 +186,15 @@ def _close(
     else:
         p = self._assessed(p.legs, part, engine)
 
-    fund: int256 = max(staticcall house.cash(FUND), 0)
     deficit: int256 = max(-figures.net_value, 0)
-    paid: int256 = min(fund, deficit)
-    uncovered: int256 = min(convert(nominations._rounds[account].uncovered, int256), deficit - paid)
-    # Up, but never more than there is.
-    share: int256 = fixed_point.div_up((deficit - paid - uncovered) * p.notional, total.notional)
+    cash: int256 = staticcall house.cash(FUND)
+    fund: int256 = min(max(cash, 0), deficit)
+    uncovered: int256 = min(convert(nominations._rounds[account].uncovered, int256), deficit - fund)
+    # Each its part for what is closed, up, but never more than there is: on what stays open the fund pays nothing in advance.
+    paid: int256 = fixed_point.div_up(fund * p.notional, total.notional)
+    share: int256 = fixed_point.div_up((deficit - fund - uncovered) * p.notional, total.notional)
     loss: int256 = min(share, p.gain)
-    cash: int256 = p.value - p.cost + loss
+    cash = p.value - p.cost + loss
     if not self._can_bear(candidate, theirs, p, cash, engine, house):
         log IDeleveraging.PassedOver(account=account, candidate=candidate)
         return False

@@ -126,11 +126,11 @@ def earned(account: uint256) -> uint256:
 
 @external
 @view
-def held() -> (uint256, uint256):
+def held() -> (uint256, uint256, uint256):
     """
     @custom:see IYield
     """
-    return stream._state.unreleased, stream._state.owed
+    return stream._state.unreleased, stream._state.owed, stream._state.finish
 
 
 @internal
