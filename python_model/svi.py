@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from python_model.black import Array
 from python_model.normal import Floats
 
 VOL_MIN = 0.01
 VOL_MAX = 10.0
 
 
-def total_variance(k: Floats | float, a: float, b: float, rho: float, m: float, sigma: float) -> Floats:
+def total_variance(k: Array, a: Array, b: Array, rho: Array, m: Array, sigma: Array) -> Floats:
     """Raw SVI total variance `w(k) = a + b (rho (k - m) + sqrt((k - m)^2 + sigma^2))`.
 
     Parameters
     ----------
     k : array of any shape
         Log-moneyness `ln(K / F_svi)`.
-    a, b, rho, m, sigma : float
+    a, b, rho, m, sigma : float, or arrays of that shape
         The slice: total variance at calibration.
 
     Returns
@@ -29,17 +30,17 @@ def total_variance(k: Floats | float, a: float, b: float, rho: float, m: float, 
 
 
 def implied_vol(
-    strike: Floats | float, forward: float, a: float, b: float, rho: float, m: float, sigma: float, ref_tau: float
+    strike: Array, forward: Array, a: Array, b: Array, rho: Array, m: Array, sigma: Array, ref_tau: Array
 ) -> Floats:
     """Implied vol of a strike (M-1), sticky strike: `forward` and `ref_tau` are those of the calibration.
 
     Parameters
     ----------
     strike : array of any shape, USD, positive
-    forward : float, USD
-    a, b, rho, m, sigma : float
+    forward : float, or array of that shape, USD
+    a, b, rho, m, sigma : likewise
         Raw SVI parameters.
-    ref_tau : float
+    ref_tau : likewise
         Years to expiry at calibration, positive.
 
     Returns

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from python_model import black, listing, methodology, scenarios, svi
+from python_model import black, listing, methodology, scenarios, screening, svi
 from python_model.portfolio import SECONDS_PER_YEAR, SVI, Expiry, Kind, Market, Mode, Position, Underlying
 from scripts import chain, feed, protocol
 
@@ -316,6 +317,45 @@ def model_speed() -> dict[str, float]:
     )
 
 
+def screening_speed(accounts: int = 100_000, legs: int = 16, workers: int = 2) -> dict[str, float]:
+    """Seconds to reprice all accounts in every scenario: books that share no instrument, and books of one listing.
+
+    The best of three; half of the options are on ETH, half on BTC, over four expiries, bought and sold alike.
+    """
+    house, rng, count = methodology.load("house"), np.random.default_rng(3), accounts * legs
+    eth = market(len(EXPIRY_DAYS)).underlyings["ETH"]
+    state = Market(AS_OF, {"BTC": eth, "ETH": eth})
+    of = [np.repeat(np.arange(accounts), legs), rng.integers(0, 2, count)]
+    of.append(AS_OF + DAY * rng.choice(EXPIRY_DAYS, count))
+    kind = rng.integers(screening.CALL, screening.PUT + 1, count)
+    best = {}
+    # Strikes to a millionth or to a twentieth of spot.
+    for name, strike in (
+        ("seconds", rng.uniform(1_000.0, 4_000.0, count)),
+        ("seconds_listed", 100.0 * rng.integers(10, 41, count)),
+    ):
+        order = np.lexsort((strike, of[2], of[1], of[0]))
+        key = np.stack([row[order].astype(np.float64) for row in (of[1], kind, of[2], strike)])
+        if name == "seconds":
+            table, index = key, np.arange(count)
+        else:
+            table, index = np.unique(key, axis=1, return_inverse=True)
+        whole = table[:3].astype(np.int64)
+        books = screening.Books(
+            mode=np.full(accounts, screening.PORTFOLIO),
+            cash=np.full(accounts, 10_000.0),
+            cost=np.zeros(accounts),
+            amount=np.zeros((accounts, 0)),
+            starts=np.arange(0, count + 1, legs),
+            instrument=index.reshape(-1),
+            size=rng.normal(size=count),
+            instruments=screening.Instruments(whole[0], whole[1], whole[2], table[3].copy()),
+        )
+        reprice: Callable[[], Any] = partial(screening.reprice, books, state, [], house, workers)
+        best[name] = 1.0 / rates({name: (reprice, 1)}, 3)[name]
+    return {"accounts": accounts, "legs": legs, "scenarios": len(house), "workers": workers, **best}
+
+
 def accuracy(bench: Bench, cases: int) -> dict[str, float]:
     """Largest error of the contract's option value over the forward, against the float model (1e-15)."""
     state, rng = market(4), np.random.default_rng(2)
@@ -356,6 +396,12 @@ def show(console: Console, result: dict[str, Any]) -> None:
         f"Model: {speed['cells_per_second'] / 1e6:.1f}M cells/s,"
         f" {speed['accounts_per_second']:,.0f} accounts of 32 options/s;"
         f" QuantLib from Python {speed['quantlib_cells_per_second'] / 1e6:.2f}M cells/s: {ratio:.1f} times."
+    )
+    screened = speed["screening"]
+    console.print(
+        f"Screening: {screened['accounts']:,} accounts, {screened['legs']} options, {screened['scenarios']} scenarios:"
+        f" {screened['seconds']:.1f} s where no two legs are of one instrument,"
+        f" {screened['seconds_listed']:.1f} s with a listing."
     )
     error = result["accuracy"]
     console.print(
@@ -408,7 +454,7 @@ def cli(out: Path, cases: int, keep: bool) -> None:
             if name not in ("quote", "weth")
         }
         result["accuracy"] = accuracy(bench, cases)
-        result["model"] = model_speed()
+        result["model"] = {**model_speed(), "screening": screening_speed()}
     show(console, result)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")
