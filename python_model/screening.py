@@ -361,8 +361,8 @@ def _least_payoffs(first: Ints, length: Ints, size: Floats, strike: Floats, call
 def _costs(delta_usd: Floats, vega: Floats, depth: Floats, m: Methodology) -> Floats:
     """M-12, of any shape: `|delta| S` and the sum of `|vega|` of the expiries."""
     points = 0.01 * vega
-    of_delta = delta_usd * m.h_delta * (1.0 + delta_usd / (depth * m.depth_delta))
-    return of_delta + points * m.h_vega * (1.0 + points / (depth * m.depth_vega))
+    of_delta: Floats = delta_usd * m.h_delta * (1.0 + delta_usd / (depth * m.depth_delta))
+    return np.asarray(of_delta + points * m.h_vega * (1.0 + points / (depth * m.depth_vega)), dtype=np.float64)
 
 
 def _totals(key: Ints, weights: Floats, count: int) -> Floats:
