@@ -99,7 +99,8 @@ class Books:
 class Figures:
     """What `margin.assess` says of each account, USD, and `net_value`, equity without haircuts. Arrays (accounts,).
 
-    `doubt` bounds by how much the contract's `E_mm - MM` can be less (M-16).
+    `liquidity` is M-12, what closing the book costs; `doubt` bounds by how much the contract's `E_mm - MM` can be
+    less (M-16).
     """
 
     maintenance: Floats
@@ -108,6 +109,7 @@ class Figures:
     equity_initial: Floats
     net_value: Floats
     option_value: Floats
+    liquidity: Floats
     doubt: Floats
 
     @property
@@ -471,8 +473,8 @@ class _Block:
             np.add.at(least, key[first] // buckets, units.discount[of[first]] * payoff)
         return np.asarray(np.maximum(value - least.reshape(self.accounts, count), 0.0), dtype=np.float64)
 
-    def joint(self) -> tuple[Floats, Floats]:
-        """Maintenance and initial margin in portfolio mode (M-13, M-14)."""
+    def joint(self) -> tuple[Floats, Floats, Floats]:
+        """Maintenance, initial margin and cost of liquidation in portfolio mode (M-13, M-14)."""
         m, units, spot = self.method, self.units, self.state.spot
         pnl = self.pnl()
         apart = _worst(pnl)
@@ -497,10 +499,11 @@ class _Block:
         return (
             np.where(capped, np.minimum(maintenance, cap[0]), maintenance),
             np.where(capped, np.minimum(initial, cap[1]), initial),
+            liquidity.sum(axis=1),
         )
 
-    def apart(self) -> tuple[Floats, Floats]:
-        """Maintenance and initial margin without any offset: every leg and claim alone (M-17)."""
+    def apart(self) -> tuple[Floats, Floats, Floats]:
+        """Maintenance, initial margin and cost of liquidation without any offset: every leg and claim alone (M-17)."""
         m, units, state = self.method, self.units, self.state
         covered = units.change * m.g[:, None]
         losses = np.stack([_worst(covered), _worst(-covered)])
@@ -520,14 +523,17 @@ class _Block:
         lost = np.where(units.option[self.of], np.where(long, value, sold), np.inf)
         mm = _totals(self.account, np.minimum(maintenance, lost), self.accounts)
         im = _totals(self.account, np.minimum(initial, lost), self.accounts)
+        liquidity = _totals(self.account, cost, self.accounts)
         for kind, of in enumerate(state.claims):
             if of >= 0:
                 usd = self.worth[:, kind]
                 fall = float(_worst((state.multiples[of] - 1.0) * m.g))
-                claim = usd * fall + _costs(usd, np.zeros_like(usd), state.depth[of], m)
+                closing = _costs(usd, np.zeros_like(usd), state.depth[of], m)
+                claim = usd * fall + closing
+                liquidity += closing
                 mm += claim
                 im += m.initial_factor * claim + state.confidence[of] * usd
-        return mm, im
+        return mm, im, liquidity
 
 
 def reprice(
@@ -561,13 +567,12 @@ def reprice(
         value, worth = block.sums(block.units.value), block.worth
         base = books.cash[rows] - books.cost[rows] + value + block.sums(block.units.price)
         portfolio = books.mode[rows] == PORTFOLIO
-        maintenance, initial = np.zeros(block.accounts), np.zeros(block.accounts)
+        needs = np.zeros((3, block.accounts))
         for chosen, figures in ((portfolio, block.joint), (~portfolio, block.apart)):
             if chosen.any():
-                mm, im = figures()
-                maintenance[chosen], initial[chosen] = mm[chosen], im[chosen]
+                needs[:, chosen] = np.stack(figures())[:, chosen]
         notional = _totals(block.account, block.gross * block.units.notional[block.of], block.accounts)
-        out["maintenance"][rows], out["initial"][rows] = maintenance, initial
+        out["maintenance"][rows], out["initial"][rows], out["liquidity"][rows] = needs
         out["equity_maintenance"][rows] = base + worth @ (1.0 - haircuts[0])
         out["equity_initial"][rows] = base + worth @ (1.0 - haircuts[1])
         out["net_value"][rows] = base + worth.sum(axis=1)

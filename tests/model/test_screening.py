@@ -56,6 +56,8 @@ def same(books: list[Book], market: Market, method: methodology.Methodology, wor
         error = NOISE * (gross(book) + abs(want.initial))
         for name in FIGURES:
             assert getattr(got, name)[i] == pytest.approx(getattr(want, name), rel=0, abs=error), (i, name)
+        liquidity = sum(row.liquidity for row in want.charges.values())
+        assert got.liquidity[i] == pytest.approx(liquidity, rel=0, abs=error)
         haircut = sum(c.amount * c.price * c.haircut_maintenance for c in book.collateral)
         assert got.net_value[i] == pytest.approx(want.equity_maintenance + haircut, rel=0, abs=error)
     return got
