@@ -100,7 +100,7 @@ class Figures:
     """What `margin.assess` says of each account, USD, and `net_value`, equity without haircuts. Arrays (accounts,).
 
     `liquidity` is M-12, what closing the book costs; `doubt` bounds by how much the contract's `E_mm - MM` can be
-    less (M-16).
+    less (M-16). `delta` is (accounts, underlyings), net, claims included, in the order of the sorted names.
     """
 
     maintenance: Floats
@@ -111,6 +111,7 @@ class Figures:
     option_value: Floats
     liquidity: Floats
     doubt: Floats
+    delta: Floats
 
     @property
     def excess(self) -> Floats:
@@ -557,6 +558,7 @@ def reprice(
     """
     state = State.of(market, kinds, methodology)
     out = {f.name: np.empty(len(books)) for f in fields(Figures)}
+    out["delta"] = np.empty((len(books), len(state.rows)))
     haircuts = [np.array([getattr(c, name) for c in kinds]) for name in ("haircut_maintenance", "haircut_initial")]
     weight = books.starts + np.arange(len(books) + 1)
     edges = np.unique(np.append(np.searchsorted(weight, np.arange(0, weight[-1], BLOCK)), len(books)))
@@ -577,6 +579,7 @@ def reprice(
         out["equity_initial"][rows] = base + worth @ (1.0 - haircuts[1])
         out["net_value"][rows] = base + worth.sum(axis=1)
         out["option_value"][rows] = value
+        out["delta"][rows] = block.by_underlying(block.size * block.units.delta[block.of]) * state.spot + block.claims
         out["doubt"][rows] = 4.0 * EPSILON * notional + CENT
 
     pairs = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))

@@ -214,7 +214,7 @@ def figures(excess: list[float]) -> Figures:
     """Accounts with a requirement of 100 USD."""
     need, zero = np.full(len(excess), 100.0), np.zeros(len(excess))
     equity = need + np.array(excess)
-    return Figures(need, 1.25 * need, equity, equity, equity, zero, zero, zero)
+    return Figures(need, 1.25 * need, equity, equity, equity, zero, zero, zero, zero[:, None])
 
 
 def test_whom_to_check():

@@ -58,6 +58,9 @@ def same(books: list[Book], market: Market, method: methodology.Methodology, wor
             assert getattr(got, name)[i] == pytest.approx(getattr(want, name), rel=0, abs=error), (i, name)
         liquidity = sum(row.liquidity for row in want.charges.values())
         assert got.liquidity[i] == pytest.approx(liquidity, rel=0, abs=error)
+        for k, name in enumerate(sorted(market.underlyings)):
+            delta = want.greeks[name]["delta"] * market.underlyings[name].spot if name in want.greeks else 0.0
+            assert got.delta[i, k] == pytest.approx(delta, rel=0, abs=error)
         haircut = sum(c.amount * c.price * c.haircut_maintenance for c in book.collateral)
         assert got.net_value[i] == pytest.approx(want.equity_maintenance + haircut, rel=0, abs=error)
     return got
