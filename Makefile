@@ -34,7 +34,7 @@ $(error publish needs a recorded chain, or the name of a snapshot: make publish 
 endif
 endif
 
-.PHONY: help setup demo report test lint bench margin deploy publish lock clean
+.PHONY: help setup demo report cascade test lint bench margin deploy publish lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ demo: setup ## Tell the story of a book on a chain, through a crash, into build/
 
 report: setup ## Replay nine years of hourly prices through the scan range, into build/replay.html (ARGS="--data PATH")
 	@ape run replay --network $(NETWORK) $(ARGS)
+
+cascade: setup ## Send traders through the worst crashes under each margin mode, into build/cascade.html (ARGS="--impact 0.3")
+	@python -m scripts.cascade $(ARGS)
 
 test: setup ## Run every test against Anvil (PROFILE=ci|deep, WORKERS=2, ARGS="-k name")
 	HYPOTHESIS_PROFILE=$(PROFILE) python -m pytest --network $(NETWORK) -n $(WORKERS) $(ARGS)

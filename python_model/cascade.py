@@ -122,6 +122,7 @@ class Outcome:
     Attributes
     ----------
     regime : Regime
+    traders : how many there are
     capital : posted at first by all traders, equity with the value of options
     notional : gross, of all legs at first
     liquidated : traders of whom something was sold
@@ -136,6 +137,7 @@ class Outcome:
     """
 
     regime: Regime
+    traders: int
     capital: float
     notional: float
     liquidated: int
@@ -469,6 +471,7 @@ def run(
         debts.append(debt)
     return Outcome(
         regime=regime,
+        traders=len(people),
         capital=begun.capital,
         notional=begun.notional,
         liquidated=int(touched.sum()),

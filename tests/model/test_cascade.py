@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from click.testing import CliRunner
+
 from python_model import cascade, history, methodology, screening
 from python_model.cascade import REGIMES, Course, Freed, Regime, Settings
 from python_model.portfolio import Book, Kind, Mode, Position
 from python_model.volatility import State, Terms
+from scripts.cascade import cli
 
 HOUSE, TERMS = methodology.load("house"), Terms()
 FEW = Settings(traders=120)
@@ -164,3 +167,24 @@ def test_a_course_starts_where_the_past_led(week):
     assert got.start[series.name].variance == pytest.approx(want.variance, rel=1e-9)
     later = int(series.times[75])
     assert got.start[series.name].scan_range(later) == pytest.approx(want.scan_range(later), rel=1e-9)
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_of_the_week_that_ships(tmp_path, monkeypatch):
+    monkeypatch.setattr("scripts.cascade.ROOT", tmp_path / "project")
+    out = tmp_path / "cascade.html"
+    result = CliRunner().invoke(cli, ["--out", str(out), "--traders", "60"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    text = out.read_text(encoding="utf-8")
+    assert text.count("data:image/png;base64,iVBORw0KGgo") == 2
+    for regime in REGIMES:
+        assert regime.words in result.output and regime.words in text
+    assert "From 12 Mar 2020" in result.output and "60 traders" in result.output
+
+
+def test_prices_that_are_not_there_are_named(tmp_path):
+    result = CliRunner().invoke(cli, ["--data", str(tmp_path), "--out", str(tmp_path / "x.html")])
+    assert result.exit_code == 1
+    assert "eth_usdt_1h.parquet: is absent" in result.output and "leave --data out" in result.output
