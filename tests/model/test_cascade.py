@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from click.testing import CliRunner
 
 from python_model import cascade, history, methodology, screening
