@@ -120,8 +120,8 @@ def end(account: uint256):
     """
     @custom:see ILiquidation
     """
-    assert self._auctions[account].started != 0, "liquidation: not started"
     figures: IMarginEngine.Assessment = staticcall IClearingHouse(clearing_house).assess(account)
+    assert self._auctions[account].started != 0, "liquidation: not started"
     assert figures.fresh and figures.equity_maintenance >= figures.maintenance, "liquidation: unhealthy"
     self._end(account)
 

@@ -136,8 +136,8 @@ def _require_bidder(account: uint256):
     self._require_admissible(account)
     figures: IMarginEngine.Assessment = self._figures(account)
     spare: int256 = figures.equity_initial - STALE_FACTOR * figures.stale_value
-    enough: bool = figures.initial <= spare and self._is_admitted(account, figures.equity_initial)
-    assert enough, "liquidation: bidder's margin"
+    assert figures.initial <= spare, "liquidation: bidder's margin"
+    assert self._is_admitted(account, figures.equity_initial), "liquidation: bidder's mode"
 
 
 @internal

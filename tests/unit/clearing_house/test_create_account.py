@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.protocol_fixtures import CROSS, EMPTY, ISOLATED, PORTFOLIO, SCOPE_ALL, WAD, World
+from tests.unit.protocol_fixtures import CROSS, EMPTY, FUND, ISOLATED, PORTFOLIO, SCOPE_ALL, WAD, World
 
 
 @pytest.mark.parametrize("mode", [ISOLATED, CROSS, PORTFOLIO])
@@ -17,8 +17,11 @@ def test_an_account_has_an_owner_and_a_mode(world: World, mode: int) -> None:
 
 
 def test_ids_count_upwards_from_one(world: World) -> None:
-    assert [world.collecting, world.taking, world.making, world.bidding] == [1, 2, 3, 4]
-    assert world.open(world.stranger) == 5 == world.house.account_count()
+    """The fund's, that of fees, and that of claims come first, with the deployment."""
+    assert FUND == 1
+    assert world.protocol.backstop.claims_account() == 3
+    assert [world.collecting, world.taking, world.making, world.bidding] == [2, 4, 5, 6]
+    assert world.open(world.stranger) == 7 == world.house.account_count()
 
 
 def test_there_is_no_fourth_mode(world: World) -> None:

@@ -111,8 +111,8 @@ def test_a_batch_touches_thirty_two_accounts_at_most(world: World) -> None:
     assert world.tries(world.house.execute, batch, sender=world.taker) is None
 
 
-def test_there_is_no_fifth_kind_of_action(world: World) -> None:
-    assert world.tries(world.house.execute, [action(4, world.taking)], sender=world.taker) == "clearing house: action"
+def test_there_is_no_seventh_kind_of_action(world: World) -> None:
+    assert world.tries(world.house.execute, [action(6, world.taking)], sender=world.taker) == "clearing house: action"
 
 
 def test_every_action_needs_the_authority_of_its_own_function(world: World) -> None:
