@@ -262,7 +262,7 @@ def methodology_arguments(methodology: Methodology, names: dict[str, int]) -> tu
 
 
 def evidence_passes(compiled: Any, count: int = 3) -> list[int]:
-    """What engines of evidence work off, one pass each: the longest, which try most scenarios for one price of each option.
+    """What engines of evidence work off, one pass each: the longest, which try most scenarios.
 
     Parameters
     ----------

@@ -57,8 +57,8 @@ SCOPE_TRADE, SCOPE_FUNDS, SCOPE_ALL = 1, 2, 3
 
 # How far the perpetual's mark and any forward may be from spot in signed market data.
 WIDEST_BASIS = 0.25
-# `ILiquidation.Terms`: 2% at first, 30% after 15 minutes, all after 12 hours; an hour for what has no net value; a slice of a
-# tenth; 1% for the fund; 25 USD, or 2% of maintenance margin where that is less, for whoever starts an auction.
+# `ILiquidation.Terms`: 2% at first, 30% after 15 minutes, all after 12 hours; an hour for what has no net value; a slice
+# of a tenth; 1% for the fund; 25 USD, or 2% of maintenance margin if that is less, for whoever starts an auction.
 LIQUIDATION = {
     "first_discount": chain.wad(0.02),
     "knee_discount": chain.wad(0.30),
@@ -78,7 +78,7 @@ FUND_SHARE = chain.wad(0.5)
 START, SOLVENT, INSOLVENT, TARGETED = range(4)
 WHOLE, ANY_PRICE = 10**18, 2**255 - 1
 BID_ABI = "(uint256,uint256,uint256,uint256,int256,uint256,uint256[],int256)"
-# `IBackstop.Terms`: 5% a year for the senior tranche; a week between request and redemption, and for income to be released.
+# `IBackstop.Terms`: 5% a year for the senior tranche; a week from request to redemption, and for income to be released.
 BACKSTOP = {"coupon": chain.wad(0.05), "cooldown_seconds": 7 * 86_400, "release_seconds": 7 * 86_400}
 # Name and symbol of the shares of each tranche, by its kind.
 TRANCHES = (("Ballast Junior", "bJUN"), ("Ballast Senior", "bSEN"))

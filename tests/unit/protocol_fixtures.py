@@ -297,7 +297,7 @@ class World:
         return self.bid(account, starter or self.bidding, START)
 
     def sell(self, account: int, bidder: int | None = None, kind: int = SOLVENT, **fields: Any) -> Any:
-        """Sell the largest slice of an account, or less, its auction started before if it was not; the event of the sale."""
+        """Sell the largest slice of an account, or less, its auction started before; the event of the sale."""
         if self.liquidation.auction_of(account).started == 0:
             self.start_auction(account)
         receipt = self.bid(account, bidder or self.bidding, kind, **fields)
@@ -314,8 +314,12 @@ class World:
         self.liquidation.set_terms(tuple(terms.values()), sender=self.owner)
 
     def back(self, usd: float) -> None:
-        """Put cash into the fund's account, as one of the members would."""
-        protocol.fund(self.protocol, self.owner, FUND, usd)
+        """Put cash into the fund: a deposit of the owner in its junior tranche."""
+        units, junior = chain.scaled(usd, 6), self.protocol.junior
+        if units:
+            self.quote.mint(self.owner, units, sender=self.owner)
+            self.quote.approve(junior, units, sender=self.owner)
+            junior.deposit(units, self.owner, sender=self.owner)
 
     # -------------------------------------------------------------------------------------------------------- calls
 

@@ -467,7 +467,9 @@ def test_a_round_can_be_closed_in_parts(stage: Stage) -> None:
     stage.nominate(account, *others)
     stage.wait(NOMINATIONS)
     with world.ape_chain.isolate():
-        at_once = {event.candidate: event.loss for event in stage.close(account).events.filter(stage.rounds.Deleveraged)}
+        at_once = {
+            event.candidate: event.loss for event in stage.close(account).events.filter(stage.rounds.Deleveraged)
+        }
     in_parts = {}
     for i in range(3):
         assert world.liquidation.auction_of(account).deleveraged == 0

@@ -487,5 +487,3 @@ def test_gas_of_a_distribution(desk: Desk) -> None:
     gas = world.gas(desk.yields.distribute, sender=world.stranger)
     print(f"distribute: {gas:,}")
     assert gas < 300_000
-
-
