@@ -1,4 +1,4 @@
-"""Deleveraging: counterparties close what they hold against an account that nobody wants, at the price that leaves it nothing."""
+"""Deleveraging: counterparties close what they hold against an account that nobody wants, at its bankruptcy price."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.unit.protocol_fixtures import (
 
 FEES = 2
 NOMINATIONS, LIFE, FALL = 1_800, DAY, 3_600
-# What the engine rounds off a value at most, for the books of these tests: 1.5e-10 of their notional and 1e-9 of theirs.
+# The engine rounds values down by 1.5e-10 of the options' notional, at most a million in these tests, each time.
 ENGINE = 10**15
 
 
@@ -251,7 +251,7 @@ kinds = st.sampled_from((perp, future, call, put))
 def test_every_book_ends_at_nothing_or_at_what_is_uncovered(
     deployed_stage: Stage, rows: list[Any], fund: int, debt: int, order: random.Random
 ) -> None:
-    """INV-01, INV-02: whatever is held against whom, legs and money sum to what they were; the gain bounds each loss."""
+    """INV-01, INV-02: whatever is held against whom, legs and money sum to what they were; gains bound losses."""
     world = replace(deployed_stage.world, markets=dict(deployed_stage.world.markets))
     stage = Stage(world, deployed_stage.key)
     with world.ape_chain.isolate():
@@ -309,7 +309,7 @@ def test_every_book_ends_at_nothing_or_at_what_is_uncovered(
 
 
 def test_nobody_pays_more_than_its_gain(stage: Stage) -> None:
-    """Short ten from 2,000 to 1,000: 10,000. What is missing beyond that stays with the account, and the fund owes it."""
+    """Short ten from 2,000 to 1,000: 10,000. What is missing beyond that stays with the account."""
     world = stage.world
     account = stage.bankrupt()
     stage.post(account, -20_000)

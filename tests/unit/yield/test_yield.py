@@ -1,4 +1,4 @@
-"""Risk-adjusted yield: what comes in is released over a week to idle cash, less where risk stands on it, to the last unit."""
+"""Risk-adjusted yield: income is released over a week to idle cash, less where risk stands on it, to the last unit."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def desk(deployed_desk: Desk, world: World) -> Desk:
 
 
 def test_a_week_by_hand(desk: Desk) -> None:
-    """Half of 1,000 is the fund's; of the rest, cash of 100,000 has earned a tenth when cash of 900,000 has the others."""
+    """Half of 1,000 is the fund's; of the rest, cash of 100,000 earns a tenth beside cash of 900,000."""
     small, large = desk.world.taking, desk.world.open(desk.world.bidder, usd=900_000)
     desk.counting(small, large)
     assert (desk.counted(small), desk.counted(large)) == (100_000 * WAD, 900_000 * WAD)
@@ -369,7 +369,7 @@ def test_every_course_of_events(deployed_desk: Desk, events: Sequence[tuple[str,
         assert income == sum(paid.values()) + unreleased + owed
         for account in accounts:
             exact = reference.earned.get(account, Fraction(0))
-            # Each step of the index, and each release, is cut by less than a unit for each 1e27 of scores, and so is each payment.
+            # Each release, step of the index and payment is cut by less than a unit.
             assert abs(paid[account] + desk.earned(account) - exact) <= 3 * steps
         # What rounding leaves in account 2 for ever.
         released = income - reference.left
