@@ -62,8 +62,7 @@ def open(account: uint256):
     figures: IMarginEngine.Assessment = staticcall house.assess(account)
     assert figures.fresh, "deleveraging: stale data"
     assert figures.equity_maintenance < figures.maintenance, "deleveraging: healthy"
-    expired: bool = block.timestamp > a.started + t.solvent_seconds
-    assert figures.net_value <= 0 or expired, "deleveraging: has value"
+    self._require_dead(a, t, figures)
     # The last price, the other way round.
     asked: int256 = max(figures.maintenance, convert(t.reward, int256)) - figures.net_value
     fund: int256 = staticcall house.cash(FUND)
@@ -117,6 +116,9 @@ def close(account: uint256, count: uint256) -> uint256:
     assert figures.fresh, "deleveraging: stale data"
     assert figures.equity_maintenance < figures.maintenance, "deleveraging: healthy"
     first: uint256 = nominations._rounds[account].next
+    if first == 0:
+        # Later it has what rounding leaves.
+        self._require_dead(a, staticcall liquidation.terms(), figures)
     last: uint256 = min(len(nominations._candidates[account]), first + min(count, nominations.MAX_CANDIDATES))
     taken: uint256 = 0
     for i: uint256 in range(first, last, bound=nominations.MAX_CANDIDATES):
@@ -151,6 +153,16 @@ def round_of(account: uint256) -> IDeleveraging.Round:
         candidates=nominations._candidates[account],
         scores=nominations._scores[account],
     )
+
+
+@internal
+@view
+def _require_dead(a: ILiquidation.Auction, t: ILiquidation.Terms, figures: IMarginEngine.Assessment):
+    """
+    @notice Passes an account that nobody can buy at a discount to its value any more.
+    """
+    expired: bool = block.timestamp > a.started + t.solvent_seconds
+    assert figures.net_value <= 0 or expired, "deleveraging: has value"
 
 
 @internal
