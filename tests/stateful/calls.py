@@ -11,11 +11,13 @@ from typing import Any
 from python_model import interest
 from python_model.portfolio import Underlying
 from scripts import chain, protocol
-from tests.stateful.state import COLLECTOR, NOBODY, USDC, Act, Consent, Leg
+from tests.stateful.state import COLLECTOR, NOBODY, USDC, Act, Bid, Consent, Instrument, Leg, Terms
 from tests.stateful.world import Call, World, call
 
 # Kinds of action in a batch.
-ACTION = {"deposit": 0, "withdraw": 1, "transfer": 2, "trade": 3}
+ACTION = {"deposit": 0, "withdraw": 1, "transfer": 2, "trade": 3, "bid": 4, "call": 5}
+# The lower bits of a position word: the logarithm of its strike.
+LOGARITHM = 2**80 - 1
 
 
 class Calls:
@@ -25,6 +27,8 @@ class Calls:
     house: Any
     names: dict[str, int]
     caller: str
+    # The logarithm that the exchange put into the words of an instrument.
+    logarithms: dict[Instrument, int]
 
     def encoded(self, act: Act, caller: str, now: int) -> Call:
         """The call that an act is."""
@@ -70,9 +74,45 @@ class Calls:
     def _call_execute(self, acts: Sequence[Act]) -> Call:
         return call(self.house, "execute", [self._action(act) for act in acts])
 
-    def _call_liquidate(self, *arguments: Any) -> Call:
-        """Without the two that the mirror takes over from the contract."""
-        return call(self.world.protocol.liquidation, "liquidate", *arguments[:-2])
+    def word(self, instrument: Instrument, size: int) -> int:
+        """The position word, with the logarithm that is in the books."""
+        word = chain.pack(*instrument, size)
+        return word & ~LOGARITHM | self.logarithms.get(instrument, word & LOGARITHM)
+
+    def _bid(self, bid: Bid) -> bytes:
+        """`ILiquidation.Bid`."""
+        package = [self.word(i, size) for i, size in bid.package]
+        return protocol.bid(**{**bid._asdict(), "package": package})
+
+    def _call_bid(self, account: int, bidder: int, bid: Bid) -> Call:
+        return call(self.house, "bid", account, bidder, self._bid(bid))
+
+    def _call_end(self, account: int) -> Call:
+        return call(self.world.protocol.liquidation, "end", account)
+
+    def _call_absorb(self, account: int) -> Call:
+        return call(self.world.protocol.liquidation, "absorb", account)
+
+    def _call_set_terms(self, terms: Terms) -> Call:
+        return call(self.world.protocol.liquidation, "set_terms", tuple(terms))
+
+    def _call_set_evidence(self, count: int) -> Call:
+        return call(self.world.protocol.liquidation, "set_evidence", list(self.world.evidence[:count]))
+
+    def _call_set_deleveraging(self, deleveraging: str) -> Call:
+        return call(self.world.protocol.liquidation, "set_deleveraging", deleveraging)
+
+    def _call_set_deleveraged(self, account: int) -> Call:
+        return call(self.world.protocol.liquidation, "set_deleveraged", account)
+
+    def _call_award(self) -> Call:
+        p = self.world.protocol
+        state = (0, 0, 0, [], [])
+        book = (1, 2, state, True, 0, 0, p.engine.address, p.market_data.address, b"")
+        return call(p.liquidation, "award", *book)
+
+    def _call_set_member(self, member: str, allowed: bool) -> Call:
+        return call(self.house, "set_member", getattr(self.world.protocol, member).address, allowed)
 
     def _call_settle(self, accounts: Sequence[int]) -> Call:
         return call(self.world.protocol.settlement, "settle", accounts)
@@ -104,7 +144,6 @@ class Calls:
             "report": p.report,
             "exchange": p.exchange,
             "liquidation": p.liquidation,
-            "settlement": p.settlement,
             "collaterals": p.collaterals,
             "money market": p.money_market,
         }
@@ -113,9 +152,6 @@ class Calls:
 
     def _call_post(self) -> Call:
         return call(self.house, "post", 1, [], 1, 0)
-
-    def _call_sell_slice(self) -> Call:
-        return call(self.house, "sell_slice", 1, 2, 10**18)
 
     def _call_agree(self) -> Call:
         p = self.world.protocol
@@ -167,4 +203,9 @@ class Calls:
                 counterparty, collateral, amount = a
             case "trade":
                 data = self._submission(*act.arguments)
+            case "bid":
+                counterparty, data = a[0], self._bid(a[1])
+            case "call":
+                # Whom the clearing house is to call stands in the place of the account.
+                account, recipient = 0, account
         return (ACTION[act.name], account, counterparty, collateral, amount, recipient, data)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from python_model.methodology import Methodology
 from tests import tolerances
 from tests.differential.comparison import Differences
+from tests.stateful.auctions import AuctionMirror
+from tests.stateful.calls import LOGARITHM, Calls
 from tests.stateful.mirror import Mirror
-from tests.stateful.state import MODE, NOBODY, UNIT, USDC, WAD, WETH, Account, Instrument
-from tests.stateful.world import Call, World, call
+from tests.stateful.state import MEMBERS, MODE, NOBODY, UNIT, USDC, WAD, WETH, Account, Instrument, Judgement, Refused
+from tests.stateful.world import Call, World, call, reason
 
 # An account's first claim or position brings what M-16 holds against truncations, 1e-14 USD on either side.
 ROUNDING = round(tolerances.DUST * WAD)
@@ -49,7 +52,7 @@ def word_of(account: Account) -> int:
     return (account.cash % 2 ** (WORD_BITS - INDEX_BITS)) << INDEX_BITS | account.index
 
 
-class Checks:
+class Checks(Calls):
     """Reading the chain, and comparing."""
 
     world: World
@@ -58,12 +61,62 @@ class Checks:
     names: dict[str, int]
     methodology: Methodology
     differences: Differences
+    logarithms: dict[Instrument, int]
+    judged: dict[tuple, Judgement]
 
     def assess(self, accounts: Iterable[int]) -> dict[int, Any]:
         """What the contract says of accounts now."""
         rows = sorted(accounts)
         answers = self.world.view([call(self.house, "assess", a) for a in rows], self.mirror.now)
         return dict(zip(rows, answers, strict=True))
+
+    def judge(self, mirror: AuctionMirror, account: Account, evidence: int) -> Judgement:
+        """What the engine, or one of evidence, says of an account that need not be on the chain, at the mirror's time.
+
+        Held against the model's figures (INV-06); evidence may ask for less margin, and for no more.
+        """
+        key = (mirror.now, mirror.prudent(account), *account.key, evidence)
+        if key not in self.judged:
+            self.judged[key] = self._ask_engine(mirror, account, evidence)
+        return self.judged[key]
+
+    def _ask_engine(self, mirror: AuctionMirror, account: Account, evidence: int) -> Judgement:
+        p, now = self.world.protocol, mirror.now
+        holdings, fresh, stale_value = [], True, 0
+        if account.weth:
+            one = call(p.collaterals, "holdings", 1 << WETH, [account.weth], p.market_data.address)
+            (rows, fresh, stale_value), *_ = self.world.view([one], now)
+            holdings = [tuple(vars(row).values()) for row in rows]
+        legs = [self.word(i, size) for i, size in sorted(account.legs.items())]
+        state = (MODE.index(account.mode), mirror.prudent(account), account.cost, holdings, legs)
+        engine = p.engine
+        if evidence:
+            engine = SimpleNamespace(address=self.world.evidence[evidence - 1], contract_type=p.engine.contract_type)
+        one = call(engine, "assess", state)
+        (answer,) = self.world.ask([one], now)
+        if "error" in answer:
+            raise Refused(reason(answer["error"]))
+        got = one.decoded(answer["result"])
+        want = mirror.figures(account)
+        worth, error = want.assessment, max(want.error, ROUNDING / WAD)
+        self.differences.near("net_value", got.net_value / WAD, want.net_value, error)
+        self.differences.near("equity_initial", got.equity_initial / WAD, worth.equity_initial, error)
+        if evidence:
+            full = self.judge(mirror, account, 0)
+            assert got.maintenance <= full.maintenance, "INV-09: evidence asks for more than all scenarios"
+            assert got.net_value == full.net_value and got.equity_maintenance == full.equity_maintenance
+        else:
+            self.differences.near("maintenance", got.maintenance / WAD, worth.maintenance, error)
+            self.differences.near("initial", got.initial / WAD, worth.initial, error)
+        return Judgement(
+            got.maintenance,
+            got.initial,
+            got.equity_maintenance,
+            got.equity_initial,
+            got.net_value,
+            got.fresh and fresh,
+            got.stale_value + stale_value,
+        )
 
     def wealth(self, mirror: Mirror, now: int) -> dict[str, tuple[int, int, dict[Instrument, int]]]:
         """What each owner has, in wallet and accounts together: cash less cost, ether, and net positions."""
@@ -105,6 +158,8 @@ class Checks:
             (call(p.admission, "minimum_equity"), mirror.minimum_equity),
             (call(p.admission, "allow_list"), mirror.allow_list),
             (call(p.money_market, "earned"), money.earned),
+            (call(p.liquidation, "insolvent_running"), mirror.insolvent_running),
+            *((call(house, "members", getattr(p, member).address), member in mirror.members) for member in MEMBERS),
             *((call(house, "credited", kind), amount) for kind, amount in mirror.credited.items()),
             *((call(house, "open_interest", u), open_now) for u, open_now in mirror.open_interest.items()),
             *((call(house, "open_interest_cap", u), cap) for u, cap in mirror.open_interest_caps.items()),
@@ -119,6 +174,7 @@ class Checks:
             *((call(house, "cash", a), money.cash(x, now)) for a, x in zip(accounts, held, strict=True)),
         ]
         read = [
+            *(call(p.liquidation, "auction_of", a) for a in accounts),
             call(p.money_market, "interest"),
             *(call(p.collaterals, "terms", kind) for kind in (USDC, WETH)),
             *(call(house, "portfolio", a) for a in accounts),
@@ -126,7 +182,12 @@ class Checks:
         answers = self.world.view([*(one for one, _ in expected), *read], now)
         for (one, value), answer in zip(expected, answers, strict=False):
             assert answer == value, f"{one.function.name}: {answer}, not {value}"
-        interest, *rows = answers[len(expected) :]
+        auctions, (interest, *rows) = (
+            answers[len(expected) : len(expected) + len(accounts)],
+            answers[len(expected) + len(accounts) :],
+        )
+        for account, auction in zip(accounts, auctions, strict=True):
+            assert tuple(vars(auction).values()) == tuple(mirror.auction(account)), account
         self.same_interest(interest)
         terms, states = rows[:2], dict(zip(accounts, rows[2:], strict=True))
         assert [(t.cap, t.withdrawal_limit) for t in terms] == list(
@@ -156,6 +217,7 @@ class Checks:
         want = (mine.mode, self.mirror.prudent(mine), mine.cost, mine.legs, [mine.weth] if mine.weth else [])
         assert got == want, account
         assert [instrument(word) for word in state.legs] == sorted(legs)
+        self.logarithms |= {instrument(word): word & LOGARITHM for word in state.legs}
 
     def conserved(self, states: dict[int, Any]) -> None:
         """INV-01, INV-02, INV-03, INV-12; numbers that were just compared are the mirror's.

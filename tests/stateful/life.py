@@ -11,6 +11,7 @@ from hypothesis.stateful import initialize, rule
 
 from scripts import protocol
 from tests.stateful import world as worlds
+from tests.stateful.bidding import Bidding
 from tests.stateful.drawing import (
     ACTIONS,
     MENU,
@@ -22,7 +23,7 @@ from tests.stateful.drawing import (
     packages,
     stretches,
 )
-from tests.stateful.machine import FOR_EVER, PPM
+from tests.stateful.machine import PPM
 from tests.stateful.market import WIDEST
 from tests.stateful.state import (
     CALL,
@@ -34,18 +35,17 @@ from tests.stateful.state import (
     RISK,
     TAKER_FEE,
     USDC,
-    WAD,
     WETH,
     Instrument,
 )
-from tests.stateful.users import CROSS, ISOLATED, PORTFOLIO, Users
+from tests.stateful.users import CROSS, ISOLATED, PORTFOLIO
 
 MOST_ACCOUNTS = 8
 # Of a life, after its beginning; more in profile deep.
 STEPS = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 40
 
 
-class Life(Users):
+class Life(Bidding):
     """Rules."""
 
     @initialize(
@@ -58,7 +58,7 @@ class Life(Users):
         self.orders, self.steps = [], 0
         modes = (PORTFOLIO, ISOLATED, PORTFOLIO, CROSS, PORTFOLIO, PORTFOLIO)
         for n, (mode, (usd, ether)) in enumerate(zip(modes, purses, strict=True)):
-            owner, account = self.user(n // 2), n + 2
+            owner, account = self.user(n // 2), n + 3
             self.act(owner, "create_account", mode)
             self.act(owner, "deposit", account, USDC, 9 * 10**11 if account == RICH else 10**10 * usd // PPM)
             if ether % 2:
@@ -91,36 +91,6 @@ class Life(Users):
         """Nothing of them is taken over: no risk is taken and nobody liquidated until others come (INV-13)."""
         for name in names:
             self.publish(name, replace(self.moved(name, price), confidence=1.5 * WIDEST))
-
-    @action(
-        often=4,
-        index=st.sampled_from([0, 0, 0, 1, 2, 3]),
-        how=st.sampled_from([0, 0, 0, 1, 2, None]),
-        bidder=indices,
-        share=st.one_of(st.sampled_from([PPM, PPM // 2, PPM // 20]), st.integers(PPM // 10, PPM)),
-        terms=st.sampled_from(
-            [""] * 10
-            + ["stranger", "own account", "stale", "stale", "stale", "late", "dust"]
-            + ["minimum", "too high a minimum", "too low a price", "nothing for it"]
-        ),
-    )
-    def bid(self, index: int, how: int | None, bidder: int, share: int, terms: str) -> None:
-        """Somebody bids for a share of one of the shakiest accounts, mostly after prices have moved against it."""
-        # What is stale must not matter: then the account must be in more trouble.
-        account = self.worst_first(index) if how is None else self.press(index, how + 2 * (terms == "stale"))
-        if terms == "stale":
-            self.wait(self.mirror.heartbeat + 1)
-            for name in list(self.names)[bidder % 3 : bidder % 3 + 1]:
-                self.publish(name, self.mirror.market[name])
-        rivals = [a for a in self.players if self.mirror.accounts[a].owner != self.mirror.accounts[account].owner]
-        buyer = RICH if RICH in rivals and bidder % 4 else rivals[bidder // 4 % len(rivals)]
-        if terms == "own account":
-            buyer = self.sibling(account, bidder)
-        fraction = share if terms == "dust" else WAD * share // PPM
-        minimum = {"minimum": fraction // 2, "too high a minimum": fraction + 1}.get(terms, 0)
-        most = {"too low a price": 1, "nothing for it": 0}.get(terms, 2**100)
-        deadline = self.mirror.now if terms == "late" else FOR_EVER
-        self.liquidate(self.sender(buyer, int(terms == "stranger")), account, buyer, fraction, minimum, most, deadline)
 
     @action(
         often=3,
@@ -292,7 +262,7 @@ class Life(Users):
     def intrude(self, who: int) -> None:
         """What contracts alone may call, a user, the guardian or the owner calls."""
         callers = [*(u.address for u in self.world.users), self.mirror.guardian, self.mirror.owner]
-        for name in ("post", "sell_slice", "agree"):
+        for name in ("post", "award", "agree"):
             assert not self.act(callers[who], name)
 
     @action(

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from python_model import interest
-from tests import tolerances
+from tests.stateful.auctions import AuctionMirror
 from tests.stateful.state import (
-    DUST_FACTOR,
     FUNDS,
     FUTURE,
     KEPT,
@@ -28,9 +27,6 @@ from tests.stateful.state import (
     PAID,
     RISK,
     SILENT,
-    SMALL,
-    SMALLEST,
-    STALE_FACTOR,
     TRADE,
     UNIT,
     USDC,
@@ -42,13 +38,11 @@ from tests.stateful.state import (
     Refused,
     either,
     not_negative,
-    truncated,
 )
-from tests.stateful.trading import TradingMirror
 
 
-class Mirror(TradingMirror):
-    """The whole protocol: accounts, vault, wallets, settlement, liquidation, authority."""
+class Mirror(AuctionMirror):
+    """The whole protocol: accounts, vault, wallets, settlement, authority, and what it inherits."""
 
     def __init__(self, guardian: str, **others: Any) -> None:
         super().__init__(**others)
@@ -61,7 +55,6 @@ class Mirror(TradingMirror):
         # Token units a day, 0 for none; what of it was used up, and when.
         self.limits = {USDC: 0, WETH: 0}
         self.outflow = {USDC: (0, 0), WETH: (0, 0)}
-        self.discount, self.minimum_slice = WAD // 20, WAD // 10
 
     def copy(self) -> Mirror:
         """Independent of the original, but for what neither changes."""
@@ -78,7 +71,7 @@ class Mirror(TradingMirror):
     def attempt(self, act: Act, sender: str) -> Prediction:
         """What a call of `sender` would do now."""
         trial = self.copy()
-        trial.doubts, trial.touched, trial.levels, trial.charged = set(), {}, {}, {}
+        trial.doubts, trial.touched, trial.levels, trial.charged, trial.sales = set(), {}, {}, {}, []
         try:
             getattr(trial, act.name)(sender, *act.arguments)
             trial._settle()
@@ -194,6 +187,10 @@ class Mirror(TradingMirror):
         self._debit(giver, kind, amount)
         self._add_collateral(receiver, kind, amount)
 
+    def call(self, sender: str, callee: str) -> None:
+        """Have somebody act in the midst of a batch, who is no contract."""
+        raise Refused(SILENT)
+
     def execute(self, sender: str, acts: Sequence[Act]) -> None:
         """Several things, and one check, which sees the state before the first of them."""
         for act in acts:
@@ -212,7 +209,7 @@ class Mirror(TradingMirror):
             cost = -sum(value for i, value in values.items() if i.kind == FUTURE)
             cash = sum(value for i, value in values.items() if i.kind != FUTURE)
             if closing:
-                self._post(account, [(i, -n) for i, n in closing.items()], cash, cost)
+                self._post("settlement", account, [(i, -n) for i, n in closing.items()], cash, cost)
 
     def realise(self, sender: str, account: int, profit: int | None) -> None:
         """Move the unrealised profit of futures and perpetuals into cash.
@@ -228,7 +225,7 @@ class Mirror(TradingMirror):
         expected = figures.net_value - figures.assessment.option_value - self.prudent(state) / WAD - held
         moved = round(expected * WAD) if profit is None else profit
         assert abs(moved / WAD - expected) <= figures.error, f"{account} realises {moved / WAD}, not {expected}"
-        self._post(account, [], moved, moved)
+        self._post("settlement", account, [], moved, moved)
 
     def collect(self, sender: str, account: int, amount: int) -> None:
         """Pay what the protocol earned by interest into an account."""
@@ -236,7 +233,7 @@ class Mirror(TradingMirror):
         self.money.accrue(self.now)
         self._require(amount <= self.money.earned, "cash: not earned")
         self.money.earned -= amount
-        self._post(account, [], amount, 0)
+        self._post("money_market", account, [], amount, 0)
 
     def set_interest_rates(self, sender: str, terms: interest.Terms | None) -> None:
         """Other rates from now on."""
@@ -244,101 +241,17 @@ class Mirror(TradingMirror):
         self.money.accrue(self.now)
         self.money.terms = terms
 
-    def _post(self, account: int, package: list[Any], cash: int, cost: int) -> None:
-        """A one-sided entry, whose other side is the reserve."""
-        self.reserve -= cash - cost
-        self._change(account, cash + self._add(account, package, cost))
-
     def post(self, sender: str) -> None:
-        """Such an entry is for settlement and money market alone."""
+        """Such an entry is for members alone."""
         raise Refused("clearing house: caller")
 
-    def sell_slice(self, sender: str) -> None:
-        """Selling is for the liquidation alone."""
+    def award(self, sender: str) -> None:
+        """What is sold the liquidation contract tells the clearing house alone."""
         raise Refused("liquidation: caller")
 
     def agree(self, sender: str) -> None:
         """Orders are spent by the clearing house alone."""
         raise Refused("exchange: caller")
-
-    # ------------------------------------------------------------------------------------------------------ liquidation
-
-    def liquidate(
-        self,
-        sender: str,
-        account: int,
-        bidder: int,
-        fraction: int,
-        minimum: int,
-        max_price: int,
-        deadline: int,
-        limit: int,
-        price: int | None,
-    ) -> None:
-        """Sell a slice to a bidder.
-
-        `limit` is the largest slice as the contract rounds it, which the caller compares with `largest_slice`; `price`
-        what the contract asked, or None where it reverted. Interest comes first.
-        """
-        self._require(self.now <= deadline, "liquidation: deadline")
-        self._require_control(bidder, sender, TRADE)
-        self._require(not self.paused & LIQUIDATION, "liquidation: paused")
-        self._require(self._owner(account) != self._owner(bidder), "liquidation: own account")
-        self._change(account, 0)
-        before = self.figures(self.accounts[account])
-        healthy = not_negative(before.health + STALE_FACTOR * before.stale_value, 2 * before.error)
-        self._decide(None if healthy is None else not healthy, "liquidation: healthy")
-        taken = min(fraction, limit)
-        self._require(min(self.minimum_slice, limit) <= taken, "liquidation: slice too small")
-        self._take(account, bidder, taken)
-        after = self.figures(self.accounts[account])
-        value, error = before.net_value - after.net_value, before.error + after.error + tolerances.DUST
-        estimate = max(value, 0.0) * (1 - self.discount / WAD)
-        self._decide(not_negative(after.health + estimate - before.health, 2 * error), "liquidation: worse")
-        paid = round(estimate * WAD) if price is None else price
-        assert abs(paid / WAD - estimate) <= error, f"a slice of {account} for {paid / WAD}, not {estimate}"
-        self._change(account, paid)
-        self._change(bidder, -paid)
-        self._require_admissible(self.accounts[bidder])
-        buyer = self.figures(self.accounts[bidder])
-        left = buyer.excess - STALE_FACTOR * buyer.stale_value
-        self._decide(not_negative(left, 2 * buyer.error + error), "liquidation: bidder's margin")
-        self._decide(self.admits(self.accounts[bidder], buyer), "liquidation: bidder's mode")
-        self._require(minimum <= taken, "liquidation: below minimum")
-        affordable = price <= max_price if price is not None else not_negative(max_price / WAD - estimate, error)
-        self._decide(affordable, "liquidation: price")
-        if max_price:
-            self._decide(not_negative(value, error), "liquidation: no value")
-
-    def _take(self, account: int, bidder: int, fraction: int) -> None:
-        """Move a fraction of everything, towards zero, but a leg of which nothing would move as a whole."""
-        seller, buyer = self.accounts[account], self.accounts[bidder]
-        part = [(i, truncated(size, fraction) or size) for i, size in sorted(seller.legs.items())]
-        cost, cash = truncated(seller.cost, fraction), truncated(seller.cash, fraction)
-        weth = seller.weth * fraction // WAD
-        seller.weth -= weth
-        buyer.weth += weth
-        for side, sign in ((account, -1), (bidder, 1)):
-            profit = self._add(side, [(i, sign * size) for i, size in part], sign * cost)
-            self._change(side, profit + sign * cash)
-
-    def largest_slice(self, account: int) -> tuple[float | None, float]:
-        """The largest fraction that may be sold, 0 for none, and what it may err by; None where health is in doubt."""
-        figures, state = self.figures(self.accounts[account]), self.accounts[account]
-        healthy = not_negative(figures.health + STALE_FACTOR * figures.stale_value, 2 * figures.error)
-        if healthy:
-            return 0.0, 0.0
-        least_worth = SMALL + DUST_FACTOR * SMALLEST * sum(i.strike for i in state.legs) / 10**6
-        small = not_negative(figures.net_value - least_worth, figures.error)
-        if healthy is None or small is None:
-            return None, 0.0
-        if not small:
-            return 1.0, 0.0
-        shortfall, kept = -figures.excess, figures.net_value * (1 - self.discount / WAD)
-        needed, worthwhile = shortfall / (shortfall + kept), least_worth / figures.net_value
-        # Numerators and denominators err by at most 2 `error` each, and the quotients are at most 1.
-        error = 4 * figures.error / min(shortfall + kept, figures.net_value) + tolerances.DUST
-        return max(needed, worthwhile, self.minimum_slice / WAD), error
 
     # ------------------------------------------------------------------------------------------------------ authority
 
@@ -368,6 +281,11 @@ class Mirror(TradingMirror):
         """Change where open interest may not grow any more."""
         self._require_owner(sender)
         self.open_interest_caps[underlying] = cap
+
+    def set_member(self, sender: str, member: str, allowed: bool) -> None:
+        """Say whether a contract may post one-sided entries."""
+        self._require_owner(sender)
+        (self.members.add if allowed else self.members.discard)(member)
 
     def set_guardian(self, sender: str, guardian: str) -> None:
         """Name who may pause."""

@@ -14,7 +14,7 @@ from tests import tolerances
 from tests.stateful.market import MarketMirror
 from tests.stateful.money import Money
 from tests.stateful.state import (
-    DUE,
+    BOUGHT,
     EXPIRY_WEIGHT,
     FUTURE,
     HAIRCUT_MAINTENANCE,
@@ -91,10 +91,15 @@ class SolvencyMirror(MarketMirror):
 
     def _settle(self) -> None:
         for account, before in self.touched.items():
-            if self.levels[account] >= DUE:
-                self._require_sound(
-                    before, self.accounts[account], self.levels[account] == PAID, self.charged.get(account, 0)
-                )
+            state, level = self.accounts[account], self.levels[account]
+            if level == BOUGHT:
+                self._require_bidder(state)
+            elif level != KEPT:
+                self._require_sound(before, state, level == PAID, self.charged.get(account, 0))
+
+    def _require_bidder(self, account: Account) -> None:
+        """What an account needs that bought in a liquidation: with auctions."""
+        raise NotImplementedError
 
     def _require_sound(self, before: Account, after: Account, paid: bool, fees: int) -> None:
         """Nothing at risk, initial margin on fresh data in an open mode, or no risk taken and nothing paid out."""

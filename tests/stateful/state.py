@@ -24,11 +24,20 @@ PERP, FUTURE, CALL, PUT = range(4)
 KIND = {PERP: Kind.PERP, FUTURE: Kind.FUTURE, CALL: Kind.CALL, PUT: Kind.PUT}
 MODE = (Mode.ISOLATED, Mode.CROSS, Mode.PORTFOLIO)
 RISK, LIQUIDATION = 1, 2
-# What a call did to an account: its state was kept; it must be checked; it was paid from, which no gain excuses.
-KEPT, DUE, PAID = 1, 2, 3
+# What a call did to an account: its state was kept; it bought in a liquidation; it must be checked; it was paid from,
+# which no gain excuses.
+KEPT, BOUGHT, DUE, PAID = 1, 2, 3, 4
 NOBODY = "0x" + "00" * 20
-# A slice may always be worth this much, USD, and so many times the strikes of the book in smallest sizes.
-SMALL, DUST_FACTOR, SMALLEST = 100.0, 10, 1e-6
+# Kinds of bid.
+START, SOLVENT, INSOLVENT, TARGETED = range(4)
+# What a unit of a leg can be worth and need at most: so many times spot and strike, and 1e-18 USD.
+SPOTS, STRIKES, FLAT = 6, 4, 250 * WAD
+# A slice may always be worth this much, 1e-18 USD, and so many times the premium.
+SMALL, PREMIUMS = 100 * WAD, 10
+# What rounding amounts one by one may lose, 1e-18 USD.
+UNITS = 10**6
+# Below this, 1e-18 USD, an auction keeps nobody from leaving the fund.
+DUST = 100 * WAD
 # How often the gross value of what has a stale price must not matter for a liquidation.
 STALE_FACTOR = 2
 # A revert that says nothing: arithmetic of a token.
@@ -38,9 +47,11 @@ SILENT = ""
 TRADE, FUNDS = 1, 2
 # Fees of the house: of the notional, and of an option at most a part of its premium; 1e-18.
 MAKER_FEE, TAKER_FEE, PREMIUM_CAP = 10**14, 3 * 10**14, 125 * 10**15
-# Account 1 receives them.
-COLLECTOR = 1
+# Account 1 is the insurance fund's; account 2 receives the fees.
+FUND, COLLECTOR = 1, 2
 ANY_FEE = 2**256 - 1
+# Contracts that may post.
+MEMBERS = ("settlement", "money_market", "liquidation")
 PRICE_LIMIT = 2**72
 # Legs that each mode allows; and legs + 3 * expiries, because expiries cost gas too.
 MOST_LEGS = {Mode.ISOLATED: 1, Mode.CROSS: 32, Mode.PORTFOLIO: 128}
@@ -93,6 +104,97 @@ class Consent(NamedTuple):
     short: int = 0  # by how much the taker's limit for its first leg is below the maker's price, 1e-9
     taker_signer: str | None = None  # who is said to consent for the taker; None: the caller
     taker_key: str | None = None  # who signed for the taker
+
+
+class Bid(NamedTuple):
+    """`ILiquidation.Bid`; of TARGETED a package of instruments and sizes."""
+
+    kind: int
+    evidence: int = 0
+    fraction: int = WAD
+    min_fraction: int = 0
+    max_price: int = 2**255 - 1
+    deadline: int = 2**64
+    package: tuple[tuple[Instrument, int], ...] = ()
+    cost: int = 0
+
+
+class Terms(NamedTuple):
+    """`ILiquidation.Terms`: seconds, and fractions and money at 1e-18."""
+
+    first_discount: int
+    knee_discount: int
+    knee_seconds: int
+    solvent_seconds: int
+    insolvent_seconds: int
+    minimum_slice: int
+    fee: int
+    reward: int
+    reward_share: int
+
+
+class Auction(NamedTuple):
+    """`ILiquidation.Auction`: when it started, was marked and deleveraged, and whether it counts among `running`."""
+
+    started: int
+    marked: int = 0
+    deleveraged: int = 0
+    counted: bool = False
+
+
+class Judgement(NamedTuple):
+    """What the contract's engine says of an account, `IMarginEngine.Assessment` so far as liquidations need it."""
+
+    maintenance: int
+    initial: int
+    equity_maintenance: int
+    equity_initial: int
+    net_value: int
+    fresh: bool
+    stale_value: int
+
+    @property
+    def health(self) -> int:
+        return self.equity_maintenance - self.maintenance
+
+    @property
+    def excess(self) -> int:
+        return self.equity_initial - self.initial
+
+
+class Sale(NamedTuple):
+    """What a bid that passed came to, money at 1e-18 USD.
+
+    Attributes
+    ----------
+    before : Judgement
+        Of the account, its interest paid.
+    fraction : int
+        Of everything; 0 where nothing or a package was sold.
+    price, fee : int
+        From the bidder, premium included, and to the fund.
+    reward, rewarded_by : int
+        Of who started the auction, and the account that paid it, 0 for none.
+    premium : int
+        What cutting the sizes of all legs to 1e-6 can change.
+    restoring : bool
+        Whether the largest slice was what restores initial margin, and no minimum of it.
+    unchecked : bool
+        Whether the bidder was not looked at again.
+    """
+
+    kind: int
+    account: int
+    bidder: int
+    before: Judgement
+    fraction: int = 0
+    price: int = 0
+    fee: int = 0
+    reward: int = 0
+    rewarded_by: int = 0
+    premium: int = 0
+    restoring: bool = False
+    unchecked: bool = False
 
 
 class Act(NamedTuple):
@@ -192,3 +294,13 @@ def truncated(amount: int, fraction: int) -> int:
     """A fraction of an amount, towards zero."""
     part = abs(amount) * fraction // WAD
     return part if amount >= 0 else -part
+
+
+def mul_down(a: int, b: int) -> int:
+    """a b at 1e-18, towards minus infinity."""
+    return a * b // WAD
+
+
+def mul_up(a: int, b: int) -> int:
+    """a b at 1e-18, towards plus infinity."""
+    return -(-a * b // WAD)

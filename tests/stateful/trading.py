@@ -14,6 +14,7 @@ from tests.stateful.state import (
     FUNDS,
     FUTURE,
     MAKER_FEE,
+    MEMBERS,
     NOBODY,
     PERP,
     PREMIUM_CAP,
@@ -42,6 +43,8 @@ class TradingMirror(SolvencyMirror):
         # Lots by order.
         self.filled: dict[tuple, int] = {}
         self.fees = (MAKER_FEE, TAKER_FEE, PREMIUM_CAP)
+        # Contracts that may post one-sided entries.
+        self.members = set(MEMBERS)
 
     def controls(self, account: int, caller: str, scope: int) -> bool:
         """Whether an address may act for an account."""
@@ -71,6 +74,12 @@ class TradingMirror(SolvencyMirror):
             return 0
         profit, state.cost = -state.cost, 0
         return profit
+
+    def _post(self, member: str, account: int, package: Iterable[tuple[Instrument, int]], cash: int, cost: int) -> None:
+        """A one-sided entry of a member, whose other side is the reserve."""
+        self._require(member in self.members, "clearing house: caller")
+        self.reserve -= cash - cost
+        self._change(account, cash + self._add(account, package, cost))
 
     def approve(self, sender: str, taker: int, maker: int, legs: tuple[Leg, ...], consent: Consent) -> None:
         """Consent to a maker's order on chain."""

@@ -27,7 +27,7 @@ SNAPSHOT = "eth-btc-2026-02-05"
 SCAN_RANGE = 0.16
 # Of the snapshot's expiries: in 35 hours, 21 days and 140 days.
 EXPIRIES = (1, 6, 9)
-# What each user has in the wallet.
+# What each user, and the owner, has in the wallet.
 PURSE = {USDC: 10**6 * 10**6, WETH: 500 * 10**18}
 CAP = {USDC: 10**9 * 10**6, WETH: 10**6 * 10**18}
 
@@ -117,6 +117,8 @@ class World:
     users: list[Any]
     market: Market
     start: int
+    # Addresses of the engines of evidence.
+    evidence: tuple[str, ...]
 
     def view(self, calls: Sequence[Call], time: int, sender: str | None = None) -> list[Any]:
         """Results of views as of a second; an `AssertionError` where one reverts."""
@@ -159,7 +161,7 @@ def start_market(after: int) -> Market:
 
 
 def build(contracts: Any, accounts: Any, provider: Any, methodology: Methodology) -> World:
-    """Deploy the protocol; three users have tokens and let the clearing house take them."""
+    """Deploy the protocol; three users and the owner have tokens and let the clearing house take them."""
     owner, guardian, *others = accounts
     users = others[:3]
     tokens = protocol.deploy_tokens(contracts, owner)
@@ -170,9 +172,10 @@ def build(contracts: Any, accounts: Any, provider: Any, methodology: Methodology
     deployed = protocol.deploy(contracts, owner, methodology, names, tokens, terms=terms, trusted=True)
     now = provider.get_block("latest").timestamp + 1
     market = start_market(now + 100)
-    world = World(deployed, methodology, Rpc(provider.uri), owner, guardian, users, market, market.as_of)
+    evidence = tuple(str(address) for address in deployed.liquidation.evidence())
+    world = World(deployed, methodology, Rpc(provider.uri), owner, guardian, users, market, market.as_of, evidence)
     calls = [(call(deployed.clearing_house, "set_guardian", guardian.address), owner)]
-    for user in users:
+    for user in (*users, owner):
         for kind, token in ((USDC, deployed.quote), (WETH, deployed.weth)):
             calls.append((call(token, "mint", user.address, PURSE[kind]), user))
             calls.append((call(token, "approve", deployed.clearing_house.address, 2**256 - 1), user))
