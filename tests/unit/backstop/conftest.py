@@ -17,7 +17,7 @@ YEAR = 365 * DAY
 UNIT, PAR = 10**12, 10**6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fund:
     """The backstop, without interest on cash, so that sums can be done by hand."""
 
