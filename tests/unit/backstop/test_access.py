@@ -1,4 +1,4 @@
-"""Access matrix: every function of the fund's contracts that is no view, by every role (INV-05), and what holders can harm."""
+"""Access matrix: every function of the fund's contracts that is no view, by every role (INV-05)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def short(held: Fund) -> Fund:
     return held
 
 
-def credits(fund: Fund) -> int:
+def all_credits(fund: Fund) -> int:
     """All positive cash."""
     return int(fund.world.protocol.money_market.interest().credits)
 
@@ -48,7 +48,7 @@ def share(amount: int, lacking: int, all_cash: int) -> int:
 
 def test_a_share_of_each_withdrawal_is_kept(short: Fund) -> None:
     world = short.world
-    kept = share(usd(50_000), 1_000 * WAD, credits(short))
+    kept = share(usd(50_000), 1_000 * WAD, all_credits(short))
     assert kept == 2_486_820  # 2.48682 of 50,000 USD: 1,000 / 20,106,000, rounded up
     receipt = world.house.withdraw(world.taking, QUOTE, usd(50_000), world.taker, sender=world.taker)
     assert world.quote.balanceOf(world.taker) == usd(50_000) - kept
@@ -106,7 +106,7 @@ def test_what_moves_no_cash_out_is_not_touched(short: Fund) -> None:
 
 def test_a_limit_of_withdrawals_counts_what_is_paid(short: Fund) -> None:
     world = short.world
-    kept = share(usd(50_000), 1_000 * WAD, credits(short))
+    kept = share(usd(50_000), 1_000 * WAD, all_credits(short))
     world.collaterals.set_withdrawal_limit(QUOTE, usd(50_000) - kept, sender=world.owner)
     assert withdraw(short, world.taking, usd(50_000)) == kept
     assert world.collaterals.withdrawable(QUOTE) == 0
@@ -130,7 +130,7 @@ def test_a_shortfall_below_a_token_unit(held: Fund) -> None:
 
 def test_a_loss_that_nobody_booked_is_seen_by_the_next_withdrawal(held: Fund) -> None:
     held.move(-6_000 * WAD)
-    kept = share(usd(50_000), 1_000 * WAD, credits(held))
+    kept = share(usd(50_000), 1_000 * WAD, all_credits(held))
     assert withdraw(held, held.world.taking, usd(50_000)) == kept
     assert held.assets == (0, 0)
     held.check()
@@ -247,7 +247,7 @@ def test_income_that_nobody_booked_covers_claims_before_the_next_withdrawal(shor
     claim, owed = short.backstop.lacking(), shortfall(short)
     short.move(100 * WAD)
     part = 100 * WAD * claim // (1_000 * WAD)
-    all_cash = credits(short)
+    all_cash = all_credits(short)
     kept = withdraw(short, world.taking, usd(50_000))
     assert kept == share(usd(50_000), owed - (100 * WAD - part), all_cash)
     assert short.recoverable(world.bidding) == part

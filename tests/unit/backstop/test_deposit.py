@@ -88,7 +88,7 @@ def test_donations_change_no_price(held: Fund) -> None:
 
 
 def test_nobody_inflates_the_first_share(fund: Fund) -> None:
-    """The smallest deposit, then as much income as there may be, released: the second comer loses less than a token unit."""
+    """The smallest deposit, then much income, released: the second comer loses less than a token unit."""
     fund.deposit(fund.junior, fund.first, 0.000001)
     fund.earn(1_000_000)
     fund.world.wait(WEEK)

@@ -129,7 +129,7 @@ class Life:
         # What came in, less what went out, is there.
         flows = self.paid_in + self.earned + self.kept - self.paid_out - self.lost - self.covered
         assert cash + waiting == self.start + flows
-        # Claims: all that was kept is owed still or was paid; what lacks and what waits are the two parts of what is owed.
+        # All that was kept is owed still or was paid; what lacks and what waits are the parts of what is owed.
         accounts = (world.taking, world.bidding)
         assert sum(fund.owed(a) for a in accounts) == self.kept - self.covered == backstop.lacking() + waiting
         recoverable = sum(fund.recoverable(a) for a in accounts)

@@ -1,4 +1,4 @@
-"""A hostile quote token calls back in the middle of deposits and redemptions: nothing answers, nothing changes hands."""
+"""A hostile quote token calls back amid deposits and redemptions: nothing answers, nothing changes hands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARES = 10**24
 
 @pytest.fixture(scope="module")
 def stage(project_contracts: Any, accounts: Any, ape_chain: Any) -> World:
-    """A house whose quote token is hostile; the token is a holder of both tranches itself, with requests that are ready."""
+    """A house whose quote token is hostile, and a holder of both tranches itself, with requests that are ready."""
     owner = accounts[0]
     token = owner.deploy(project_contracts.RudeToken, 6)
     weth = owner.deploy(project_contracts.Token, "Wrapped Ether", "WETH", 18)
@@ -103,8 +103,8 @@ def test_the_tranche_that_moves_is_locked(stage: World, move: str) -> None:
 @pytest.mark.parametrize("move", ["deposit", "redeem"])
 @pytest.mark.parametrize("name", ["backstop", "senior"])
 def test_while_money_moves_the_books_are_locked(stage: World, move: str, name: str) -> None:
-    """Of a deposit that is the transfer to the house. During that from the holder nothing is booked yet, and the token may do
-    for itself what it may at any time; that changes no price either."""
+    """Of a deposit that is the transfer to the house. During that from the holder nothing is booked yet, and the
+    token may do for itself what it may at any time; that changes no price either."""
     world, contract = stage, getattr(stage.protocol, name)
     calls = payloads(world, contract)
     with world.ape_chain.isolate():
