@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from hypothesis import event as observe
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -240,12 +241,13 @@ kinds = st.sampled_from((perp, future, call, put))
 
 @given(
     rows=st.lists(
-        st.tuples(kinds, st.integers(-300, 300).filter(bool), st.integers(0, 8), st.integers(0, 2)),
+        st.tuples(kinds, st.integers(-300, 300).map(lambda n: n or 1), st.integers(0, 8), st.integers(0, 2)),
         min_size=1,
         max_size=6,
     ),
     fund=st.sampled_from((0, 0, 700)),
-    debt=st.integers(0, 40_000),
+    # More than options can lose by time in an hour and a half.
+    debt=st.integers(200, 40_000),
     order=st.randoms(use_true_random=False),
 )
 def test_every_book_ends_at_nothing_or_at_what_is_uncovered(
@@ -290,22 +292,19 @@ def test_every_book_ends_at_nothing_or_at_what_is_uncovered(
         for a in everybody:
             # With the interest since its last act.
             stage.post(a, 0)
-        reason = stage.tries(stage.rounds.close, account, 16)
-        if stage.net_value(account) > 0:
-            # Options lose value with time.
-            assert reason == "deleveraging: has value"
-            return
         owned = sum(stage.net_value(a) for a in everybody)
         sizes = sum(abs(size) for size in world.sizes(account).values())
         receipt = stage.close(account)
         state = stage.rounds.round_of(account)
         passed = receipt.events.filter(stage.rounds.PassedOver)
+        closings = receipt.events.filter(stage.rounds.Deleveraged)
+        observe(f"{len(closings)} closed, {len(passed)} passed over, uncovered: {state.uncovered > 0}")
         if not passed:
             # Every leg has its counterparties here.
             assert world.house.book(account) == []
             assert stage.net_value(account) == -state.uncovered
         assert sum(abs(size) for size in world.sizes(account).values()) <= sizes
-        for event in receipt.events.filter(stage.rounds.Deleveraged):
+        for event in closings:
             assert 0 <= event.loss <= event.share
         for other in others:
             assert world.health(other) >= 0
