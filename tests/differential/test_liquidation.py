@@ -13,7 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from python_model import liquidation, methodology
-from python_model.portfolio import Book, Market, Mode, net
+from python_model.portfolio import Book, Market, Mode
 from scripts import chain
 from tests.differential import auctions
 from tests.differential.auctions import WAD, Bench, Situation
