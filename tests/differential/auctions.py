@@ -59,6 +59,7 @@ class Case:
     bid: dict[str, Any]
     answer: Sale | str
     edge: bool = False
+    entry: int = 0  # what the legs of a bid for some cost, entered at 0 in the model, with the funding of the chain
 
 
 class Bench:
@@ -259,16 +260,17 @@ def targeted(s: Situation, a: Auctions, names: dict[str, int], clock: chain.Cloc
     price = round(value - s.loss * f.net_value, 6)
     # At which price it is entered is between the bidder and the account: it pays the rest at once.
     cost = 0.0 if leg.kind.is_option else round(price / 3, 6)
+    entry = chain.cost(package, s.market, names, clock)
     bid = {
         "kind": protocol.TARGETED,
         "package": [chain.position_word(p, names, clock) for p in package],
-        "cost": chain.wad(cost),
+        "cost": chain.wad(cost) + entry,
         "max_price": chain.wad(price) - chain.wad(cost),
     }
     call = (book, s.market, s.methodology, s.solvent_seconds, package, price)
     sale = answer(liquidation.targeted, *call)
     edge = not liquidation.is_dead(f, s.solvent_seconds, TERMS) and is_close(s, *call)
-    return Case("targeted", a.solvent, s.solvent_seconds, 0.0, bid, sale, edge)
+    return Case("targeted", a.solvent, s.solvent_seconds, 0.0, bid, sale, edge, entry)
 
 
 def is_close(s: Situation, *call: Any) -> bool:
@@ -358,13 +360,13 @@ def compare(bench: Bench, preset: str, time: int, state: Any, s: Situation, case
     near(
         f"{case.name}: price",
         moved_cash - got.bidder_cash if case.name != "start" else 0,
-        want.price - (chain.as_float(got.cost) if case.name == "targeted" else 0.0),
+        want.price - (chain.as_float(got.cost - case.entry) if case.name == "targeted" else 0.0),
         within,
     )
     # What goes with a slice of cash and cost is exact, and the contract's perpetuals are entered at another funding.
     share = moved_cash
     model_share = float(want.fraction) * s.flat.cash
-    entered = got.cost if case.name == "targeted" else 0
+    entered = got.cost - case.entry if case.name == "targeted" else 0
     near(f"{case.name}: account", got.account_cash + share + entered, want.account + model_share, within)
     near(f"{case.name}: bidder", got.bidder_cash - share - entered, want.bidder - model_share, within)
     near(f"{case.name}: fund", got.fund_cash, want.fund, within)
