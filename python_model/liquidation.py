@@ -249,9 +249,9 @@ def reward(f: Figures, fund: float, terms: Terms) -> tuple[float, float]:
 
 def _needs(book: Book, f: Figures, fraction: Fraction, price: float, rounding: float) -> float:
     """Cash with which a bidder with nothing else has initial margin: collateral is known in whole units alone."""
-    if fraction != 1 and book.collateral:
-        return float("inf")
-    return price + float(fraction) * (f.initial - f.equity_initial) + rounding
+    if fraction == 1:
+        return price + f.initial - f.equity_initial
+    return float("inf") if book.collateral else price + float(fraction) * (f.initial - f.equity_initial) + rounding
 
 
 def solvent(
