@@ -1,11 +1,12 @@
-"""Third chapter of the demo: the crash, who was liquidated and when, and who paid what."""
+"""Fifth chapter of the demo: the crash, who was liquidated and when, and who paid what."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from python_model.liquidation import Terms
 from python_model.portfolio import Market
-from scripts import pictures, protocol
+from scripts import pictures
 from scripts.crash import WATCH_SECONDS, Sale, Step
 from scripts.pictures import Track
 from scripts.report import Chapter, Picture, Sheet, cents, percent, tiny, usd, utc
@@ -13,6 +14,8 @@ from scripts.story import Stage, Standing
 
 WATCHED = ("call seller", "market maker", "put seller")
 SHOWN_SECONDS = 12 * 3600
+INSURANCE = "insurance fund"
+TERMS = Terms()
 
 
 def cover(standing: Standing) -> float:
@@ -82,7 +85,8 @@ def sale_sheet(sales: Sequence[Sale]) -> Sheet:
             f"{100 * s.fraction:.2f}%",
             cents(s.slice_value),
             cents(s.price),
-            cents(s.slice_value - s.price),
+            cents(s.discount),
+            cents(s.fee),
             f"{100 * cover(s.before[0]):.2f}%",
             f"{100 * cover(s.after[0]):.2f}%",
             f"{s.gas:,}",
@@ -98,15 +102,17 @@ def sale_sheet(sales: Sequence[Sale]) -> Sheet:
             "net value of\nslice, USD",
             "price paid\nUSD",
             "discount\nUSD",
+            "fee to the\nfund, USD",
             "cover\nbefore",
             "cover\nafter",
             "gas",
         ),
-        "rlrrrrrrr",
+        "rlrrrrrrrr",
         rows,
         "The bidder takes the largest slice that the rule allows: just enough to bring the account back to initial "
-        f"margin, at its net value less {percent(protocol.DISCOUNT)}. The model finds the same size and the same "
-        "price.",
+        "margin. It comes at once: its bid starts the auction, at net value less "
+        f"{percent(TERMS.first_discount)}. The insurance fund gets {percent(TERMS.fee)} of the net value sold. The model "
+        "finds the same size, price and fee.",
     )
 
 
@@ -119,9 +125,11 @@ def payment_sheet(sales: Sequence[Sale]) -> Sheet:
             figures = (before.cash, after.cash, after.cash - before.cash)
             values = (before.net_value, after.net_value, after.net_value - before.net_value)
             rows.append((str(i + 1), who, *(cents(x) for x in figures), *(cents(x) for x in values)))
+        earned = sale.fund[1] - sale.fund[0]
+        rows.append((str(i + 1), INSURANCE, *2 * tuple(cents(x) for x in (*sale.fund, earned))))
         strong.add(len(rows))
-        moved = sum(after.cash - before.cash for before, after in pairs)
-        gained = sum(after.net_value - before.net_value for before, after in pairs)
+        moved = sum(after.cash - before.cash for before, after in pairs) + earned
+        gained = sum(after.net_value - before.net_value for before, after in pairs) + earned
         rows.append((str(i + 1), "sum", "", "", cents(moved), "", "", cents(gained)))
     return Sheet(
         "Who paid what",
@@ -138,7 +146,8 @@ def payment_sheet(sales: Sequence[Sale]) -> Sheet:
         "rlrrrrrr",
         rows,
         "With its share of the short puts the bidder takes over the same share of the seller's cash, and pays the "
-        "price out of it. The seller loses the discount, the bidder gains it, and nobody else is touched.",
+        "price out of it. The seller loses the discount and the fee, the bidder gains the one and the insurance "
+        "fund the other, and nobody else is touched.",
         frozenset(strong),
     )
 
@@ -152,10 +161,15 @@ def result_sheet(first: Step, last: Step, sales: Sequence[Sale]) -> Sheet:
         # Nobody's collateral was sold.
         pairs = zip(start.book.collateral, end.book.collateral, strict=True)
         ether = sum(a.amount * (b.price - a.price) for a, b in pairs)
-        discount = sum((s.slice_value - s.price) * ((s.bidder == name) - (s.seller == name)) for s in sales)
-        parts = (change, ether, change - ether - discount, discount)
+        sold = sum(s.discount * (s.bidder == name) - (s.discount + s.fee) * (s.seller == name) for s in sales)
+        parts = (change, ether, change - ether - sold, sold)
         sums = [a + b for a, b in zip(sums, parts, strict=True)]
         rows.append((name, usd(start.net_value), usd(end.net_value), *(usd(x) for x in parts)))
+    if sales:
+        before, after = sales[0].fund[0], sales[-1].fund[1]
+        parts = (after - before, 0.0, after - before - sum(s.fee for s in sales), sum(s.fee for s in sales))
+        sums = [a + b for a, b in zip(sums, parts, strict=True)]
+        rows.append((INSURANCE, usd(before), usd(after), *(usd(x) for x in parts)))
     rows.append(("sum", "", "", *(usd(x) for x in sums)))
     return Sheet(
         "Who gained and who lost over the whole crash",
@@ -166,12 +180,12 @@ def result_sheet(first: Step, last: Step, sales: Sequence[Sale]) -> Sheet:
             "change\nUSD",
             "by ether held\nUSD",
             "by derivatives\nUSD",
-            "by discounts\nUSD",
+            "by sales\nUSD",
         ),
         "lrrrrrr",
         rows,
-        "Derivatives and discounts add up to nothing: what one account loses another gains. Only WETH and wstETH "
-        "lost value by itself.",
+        "Derivatives and sales, which are discounts and fees, add up to nothing: what one account loses another gains. "
+        "Only WETH and wstETH lost value by itself.",
         frozenset({len(rows) - 1}),
     )
 

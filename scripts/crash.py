@@ -6,31 +6,45 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain as concatenated
 
-from python_model import margin
+from python_model import liquidation, margin
 from python_model.methodology import Methodology
 from python_model.portfolio import Book, Collateral, Market
 from python_model.settlement import WINDOW_SECONDS
 from scripts import chain, expiry, protocol
 from scripts.story import Actor, Allowed, Stage, Standing, book_of, standing
 
-WHOLE = 10**18
 # A bidder comes when the shortfall is worth it, USD, and looks once in five minutes.
 SHORTFALL, WATCH_SECONDS = 1.0, 300
 
 
 @dataclass(frozen=True)
 class Sale:
-    """A liquidation: the slice, what it was worth and cost, and both sides before and after, at the same prices."""
+    """A liquidation, USD: `net_value` is of the whole account before; both sides before and after, at the same prices.
+
+    `fund` is the cash of the insurance fund before and after, which gets the fee.
+    """
 
     time: int
     seller: str
     bidder: str
     fraction: float
-    slice_value: float
+    net_value: float
     price: float
+    fee: float
     gas: int
     before: tuple[Standing, Standing]
     after: tuple[Standing, Standing]
+    fund: tuple[float, float]
+
+    @property
+    def slice_value(self) -> float:
+        """Net value of what was sold."""
+        return self.fraction * self.net_value
+
+    @property
+    def discount(self) -> float:
+        """What the bidder pays less than that."""
+        return self.slice_value - self.price
 
 
 def shortfall(book: Book, now: Market, market: Market, methodology: Methodology) -> float:
@@ -73,52 +87,89 @@ def first_breach(stage: Stage, books: Sequence[Book], until: int) -> int | None:
     return min(stage.time + high * WATCH_SECONDS, until)
 
 
+def fund_cash(stage: Stage) -> float:
+    """Cash of the insurance fund, USD."""
+    return chain.as_float(protocol.stored_cash(stage.protocol, protocol.FUND))
+
+
 def liquidate(stage: Stage, seller: Actor, bidder: Actor) -> Sale:
-    """Let a bidder take the largest slice of an account that may be sold."""
-    p = stage.protocol
-    before = standing(stage, seller), standing(stage, bidder)
+    """Let a bidder take the largest slice of an account that may be sold; its bid starts the auction."""
+    quote = stage.view(stage.protocol.liquidation.quote, seller.account)
     # The bidder's limits: any size that the rule allows, for no more than its share of the net value.
-    share = chain.as_float(stage.view(p.liquidation.largest_slice, seller.account))
-    limit = chain.wad(share * max(before[0].net_value, 0.0))
+    limit = quote.net_value * quote.fraction // protocol.WHOLE
+    return buy(stage, seller, bidder, protocol.WHOLE, 1, limit)
+
+
+def buy(stage: Stage, seller: Actor, bidder: Actor, fraction: int, least: int, limit: int) -> Sale:
+    """Bid for a slice of a solvent account, in units of the contract, and compare what happens with the model."""
+    p = stage.protocol
+    before, fund = (standing(stage, seller), standing(stage, bidder)), fund_cash(stage)
+    started = p.liquidation.auction_of(seller.account).started
     deadline = stage.clock.chain(stage.time) + WATCH_SECONDS
-    receipt = p.liquidation.liquidate(seller.account, bidder.account, WHOLE, 1, limit, deadline, sender=bidder.owner)
-    stage.spend(f"liquidate {len(before[0].book.positions)} legs", receipt)
-    event = receipt.events.filter(p.clearing_house.Liquidated)[0]
-    fraction, price = chain.as_float(event.fraction), chain.as_float(event.price)
-    # Into the model's own books: a share of the seller's cash goes over, the price comes back.
-    moved = fraction * stage.ledger[seller.name] - price
-    stage.ledger[seller.name] -= moved
+    data = protocol.bid(protocol.SOLVENT, 0, fraction, least, limit, deadline)
+    receipt = p.clearing_house.bid(seller.account, bidder.account, data, sender=bidder.owner)
+    stage.spend(f"buy a slice of {len(before[0].book.positions)} legs", receipt)
+    event = receipt.events.filter(p.liquidation.Sold)[0]
+    share, price, fee = (chain.as_float(x) for x in (event.fraction, event.price, event.fee))
+    # Into the model's own books: a share of the seller's cash goes over, the price comes back, the fund gets the fee.
+    moved = share * stage.ledger[seller.name] - price
+    stage.ledger[seller.name] -= moved + fee
     stage.ledger[bidder.name] += moved
-    after = standing(stage, seller), standing(stage, bidder)
-    worth = chain.as_float(event.slice_value)
-    sale = Sale(stage.time, seller.name, bidder.name, fraction, worth, price, receipt.gas_used, before, after)
-    compare_sale(stage, sale, p.clearing_house.provider.get_block(receipt.block_number).timestamp)
+    sale = Sale(
+        time=stage.time,
+        seller=seller.name,
+        bidder=bidder.name,
+        fraction=share,
+        net_value=chain.as_float(event.net_value),
+        price=price,
+        fee=fee,
+        gas=receipt.gas_used,
+        before=before,
+        after=(standing(stage, seller), standing(stage, bidder)),
+        fund=(fund, fund_cash(stage)),
+    )
+    mined = p.clearing_house.provider.get_block(receipt.block_number).timestamp
+    compare_sale(stage, sale, mined, mined - (started or mined), chain.as_float(fraction))
     return sale
 
 
-def compare_sale(stage: Stage, sale: Sale, block_time: int) -> None:
-    """Size and price of a slice by the rule (`ILiquidation.liquidate`) and the model, at the second of its block."""
-    market = replace(stage.market, as_of=block_time - stage.clock.shift)
-    book = sale.before[0].book
-    figures = margin.assess(book, market, stage.methodology)
-    allowed = Allowed.of(book, market, stage.methodology)
-    worth = net_value(book, market, stage.methodology)
-    short = figures.initial - figures.equity_initial
-    fraction = max(short / (short + worth * (1.0 - protocol.DISCOUNT)), protocol.MINIMUM_SLICE)
-    # As money, what the fraction is of the net value: it errs as requirement and equity do.
+def compare_sale(stage: Stage, sale: Sale, mined: int, elapsed: int, fraction: float) -> None:
+    """Slice, sizes, price and payments by the model (`python_model.liquidation`), at the second of the sale's block.
+
+    Parameters
+    ----------
+    stage : Stage
+    sale : Sale
+    mined : time of its block
+    elapsed : seconds since the auction was started
+    fraction : the most that the bidder asked for
+    """
+    market = replace(stage.market, as_of=mined - stage.clock.shift)
+    book = liquidation.without_entries(sale.before[0].book, market)
+    f = liquidation.figures(book, market, stage.methodology)
+    model = liquidation.solvent(book, market, f, elapsed, fraction)
+    allowed, see = Allowed.of(book, market, stage.methodology), stage.agreement.see
+    see(sale.net_value, f.net_value, allowed.value)
+    # Of f = m / (m + NV k), where m errs by requirement and value, NV by value alone, and k is above 0.6, NV df is at
+    # most 1.7 times the former and a quarter of the latter. Price and fee are parts of f NV, and NV errs once more.
     both = allowed.requirement + allowed.value
-    stage.agreement.see(sale.fraction * worth, fraction * worth, 2 * both)
-    # Sizes of the slice are rounded towards zero at 1e-6 units, each worth less than twice spot and the strike.
-    spots = {name: u.spot for name, u in market.underlyings.items()}
-    rounding = 1e-6 * sum(2 * spots[p.underlying] + (p.strike or 0.0) for p in book.positions)
-    paid = fraction * worth * (1.0 - protocol.DISCOUNT)
-    stage.agreement.see(sale.price, paid, 2 * both + rounding)
-
-
-def net_value(book: Book, market: Market, methodology: Methodology) -> float:
-    """Equity without haircuts, USD."""
-    plain = tuple(replace(c, haircut_initial=0.0, haircut_maintenance=0.0) for c in book.collateral)
-    return margin.assess(replace(book, collateral=plain), market, methodology).equity_maintenance
+    worth, paid = 2 * both, 3 * both
+    share = float(model.fraction)
+    see(sale.fraction * f.net_value, share * f.net_value, worth)
+    see(sale.price, model.price, paid)
+    see(sale.fee, model.fee, paid)
+    # Cash moves by its part too.
+    cash = paid + worth * abs(book.cash) / f.net_value + allowed.cash
+    payments = [b.book.cash - a.book.cash for a, b in zip(sale.before, sale.after, strict=True)]
+    for moved, expected in zip(
+        (*payments, sale.fund[1] - sale.fund[0]), (model.account, model.bidder, model.fund), strict=True
+    ):
+        see(moved, expected, cash)
+    # Sizes are cut to a millionth, on either side of which two fractions may be.
+    left = {p.instrument: p.size for p in sale.after[0].book.positions}
+    for p, gone in zip(book.positions, model.package, strict=True):
+        off = abs(p.size) * worth / f.net_value + 1e-6
+        see(left.get(p.instrument, 0.0), p.size - gone.size, off)
 
 
 @dataclass(frozen=True)

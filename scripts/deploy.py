@@ -30,7 +30,7 @@ from scripts.options import NetworkCommand, read_account, read_address, read_con
 ROOT = Path(__file__).resolve().parents[1]
 CODE_LIMIT = 24_576  # EIP-170, bytes of runtime code
 # What everything takes, rounded up: a deployment that stops half-way has cost money and is worth nothing.
-GAS = 45_000_000
+GAS = 75_000_000
 MAX_UNDERLYINGS = 255
 MAX_DECIMALS = 18
 MAX_SIGNERS = 16
@@ -190,15 +190,18 @@ def describe(deployed: protocol.Protocol, name: str, receipts: list[Any], provid
 
     Returns
     -------
-    dict; `block` is the first one of the deployment, `transaction` None for a token that was there before.
+    dict; `block` is the first one of the deployment, `transaction` None for a token that was there before. Engines of
+    evidence stand beside the other contracts, numbered as `ILiquidation.Bid` does.
     """
     created = {r.contract_address: r for r in receipts if r.contract_address}
 
-    def row(contract: Any) -> dict[str, Any]:
-        receipt = created.get(contract.address)
-        return {"address": contract.address, "transaction": receipt.txn_hash if receipt else None}
+    def row(address: str) -> dict[str, Any]:
+        receipt = created.get(address)
+        return {"address": address, "transaction": receipt.txn_hash if receipt else None}
 
     tokens = ("quote", "weth")
+    contracts = {key: row(c.address) for key, c in deployed.contracts.items() if key not in tokens}
+    evidence = {f"evidence_{i}": row(address) for i, address in enumerate(deployed.liquidation.evidence(), 1)}
     return {
         "chain_id": provider.chain_id,
         "network": f"{provider.network.ecosystem.name}:{provider.network.name}",
@@ -207,9 +210,10 @@ def describe(deployed: protocol.Protocol, name: str, receipts: list[Any], provid
         "version": version(),
         "methodology": name,
         "underlyings": deployed.names,
-        "contracts": {key: row(c) for key, c in deployed.contracts.items() if key not in tokens},
+        "contracts": contracts | evidence,
         "tokens": {
-            key: {**row(deployed.contracts[key]), "decimals": deployed.contracts[key].decimals()} for key in tokens
+            key: {**row(deployed.contracts[key].address), "decimals": deployed.contracts[key].decimals()}
+            for key in tokens
         },
     }
 

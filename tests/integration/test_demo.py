@@ -115,6 +115,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 pytestmark = pytest.mark.slow
 
 
+def number(cell: str) -> float:
+    """A figure of a table."""
+    return float(cell.replace(",", ""))
+
+
 def test_it_ends_well_and_says_where_the_report_is(told: Told) -> None:
     assert told.run.returncode == 0, told.run.stderr
     assert re.search(r"Report: \S+/folder/report\.html \(\d+ s\)", told.run.stdout)
@@ -193,23 +198,31 @@ def test_only_the_put_seller_is_liquidated_and_every_sale_makes_the_account_soun
     assert all(99 < cover < 100 for cover in before), "the bidder comes at once"
     # Back to initial margin, which is a quarter above maintenance margin and a little more.
     assert all(125 <= cover < 130 for cover in after)
-    assert set(told.column("Who paid what", "account")) == {"put seller", "bidder", "sum"}
+    assert set(told.column("Who paid what", "account")) == {"put seller", "bidder", "insurance fund", "sum"}
 
 
 def test_what_one_side_of_a_liquidation_pays_the_other_gets(told: Told) -> None:
     rows = told.page.tables["Who paid what"][1:]
-    discounts = told.column("Liquidations of the put seller, executed on the chain by the bidder", "discount\nUSD")
-    assert len(rows) == 3 * len(discounts)
-    for i, discount in enumerate(discounts):
-        seller, bidder, total = rows[3 * i : 3 * i + 3]
-        assert (seller[-1], bidder[-1]) == (f"-{discount}", discount)
-        assert seller[4] == f"-{bidder[4]}"
+    table = "Liquidations of the put seller, executed on the chain by the bidder"
+    discounts, fees = told.numbers(table, "discount\nUSD"), told.numbers(table, "fee to the\nfund, USD")
+    assert len(rows) == 4 * len(discounts)
+    for i, (discount, fee) in enumerate(zip(discounts, fees, strict=True)):
+        seller, bidder, fund, total = rows[4 * i : 4 * i + 4]
+        cash, gained = ([number(row[k]) for row in (seller, bidder, fund)] for k in (4, 7))
+        # Each is printed in cents, and sizes are cut to a millionth.
+        assert gained == pytest.approx([-discount - fee, discount, fee], abs=0.021)
+        assert cash[2] == fee
+        assert sum(cash) == pytest.approx(0.0, abs=0.015 + 1e-6)
         assert (total[4], total[-1]) == ("0.00", "0.00")
+        # 2% and 1% of what is sold; of the discount goes a premium for rounding.
+        worth = told.numbers(table, "net value of\nslice, USD")[i]
+        assert fee == pytest.approx(0.01 * worth, abs=0.006)
+        assert 0.0 <= 0.02 * worth - discount < 0.2
 
 
 def test_the_crash_makes_nobody_rich_but_by_another(told: Told) -> None:
     *_, total = told.page.tables["Who gained and who lost over the whole crash"]
-    # The change, and of it ether held, derivatives and discounts.
+    # The change, and of it ether held, derivatives and sales.
     assert total[3] == total[4] and float(total[4].replace(",", "")) < 0
     assert total[5:] == ["0", "0"]
 

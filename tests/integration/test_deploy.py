@@ -23,9 +23,10 @@ PLACE = "0x00000000000000000000000000000000000f0001"
 # With test tokens and two underlyings.
 STEPS = protocol.TOKEN_STEPS + protocol.STEPS + 2
 NAMES = (
-    *("clearing_house", "collaterals", "exchange", "liquidation", "settlement"),
-    *("money_market", "interest_rates", "lens", "admission"),
+    *("clearing_house", "collaterals", "exchange", "liquidation", "deleveraging", "settlement"),
+    *("money_market", "interest_rates", "backstop", "junior", "senior", "yields", "lens", "admission"),
     *("engine", "report", "methodology", "kernel", "market_data", "signed_feed"),
+    *("evidence_1", "evidence_2", "evidence_3"),
 )
 
 # A user who has only the deployment file. The contracts are in the cache, as the deployment has just compiled them.
@@ -127,9 +128,12 @@ def test_the_contracts_know_each_other(addresses, node):
     house = addresses["clearing_house"]
     for function in ("engine", "report", "collaterals", "exchange", "liquidation", "market_data"):
         assert node.ask(house, function) == addresses[function], function
-    for contract in ("collaterals", "exchange", "liquidation"):
+    for contract in ("collaterals", "exchange", "liquidation", "deleveraging", "backstop", "yields"):
         assert node.ask(addresses[contract], "clearing_house") == house
-    for contract in ("engine", "report"):
+    assert node.ask(addresses["liquidation"], "deleveraging") == addresses["deleveraging"]
+    for tranche in ("junior", "senior"):
+        assert node.ask(addresses[tranche], "backstop") == addresses["backstop"]
+    for contract in ("engine", "report", "evidence_1", "evidence_2", "evidence_3"):
         assert node.ask(addresses[contract], "market_data") == addresses["market_data"]
         assert node.ask(addresses[contract], "methodology") == addresses["methodology"]
         assert node.ask(addresses[contract], "pricing_kernel") == addresses["kernel"]
@@ -192,7 +196,7 @@ def test_an_account_without_funds_is_told_how_much_it_needs(user, network, tmp_p
     assert done.returncode != 0
     assert "--account: 0x" in done.stderr
     assert "has 0.000000 ETH" in done.stderr
-    assert "45 million gas" in done.stderr
+    assert f"{deploy.GAS / 1e6:.0f} million gas" in done.stderr
 
 
 def test_a_wrong_passphrase_says_where_the_right_one_belongs(user, network, tmp_path):
