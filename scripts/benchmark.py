@@ -37,6 +37,8 @@ EXPIRY_DAYS = (28, 56, 91, 119)
 COUNTS = (1, 4, 16, 32, 64, 128)
 # Of the signed feed: test accounts, the first of which deploys.
 SIGNERS, THRESHOLD = slice(1, 6), 3
+# Of who buys what the first one's account holds.
+OTHER = 6
 FEED_EXPIRIES = 8
 GRIDS = {"house": 33, "house23": 23}
 # Gas of a transaction before its first instruction: 21,000 and 4 or 16 for a byte of calldata.
@@ -101,6 +103,7 @@ class Bench:
         self, contracts: Any, sender: Any, method: methodology.Methodology, advance: Callable[[], None]
     ) -> None:
         self.sender, self.method, self.advance = sender, method, advance
+        self.other = ape.accounts.test_accounts[OTHER]
         tokens = protocol.deploy_tokens(contracts, sender)
         self.signers = ape.accounts.test_accounts[SIGNERS]
         signing: dict[str, Any] = {"signers": [signer.address for signer in self.signers], "threshold": THRESHOLD}
@@ -129,14 +132,15 @@ class Bench:
         self.p.market_data.publish(update, sender=self.sender)
         return self.clock
 
+    def account(self, owner: Any, usd: float = 2e7) -> tuple[Any, int]:
+        """A new account with cash, and its owner."""
+        account = protocol.create_account(self.p, owner)
+        protocol.fund(self.p, owner, account, usd=usd)
+        return owner, account
+
     def accounts(self, usd: float = 2e7) -> tuple[tuple[Any, int], tuple[Any, int]]:
         """Two new accounts with cash."""
-        pair = []
-        for _ in range(2):
-            account = protocol.create_account(self.p, self.sender)
-            protocol.fund(self.p, self.sender, account, usd=usd)
-            pair.append((self.sender, account))
-        return pair[0], pair[1]
+        return self.account(self.sender, usd), self.account(self.sender, usd)
 
     def trade(self, taker: tuple[Any, int], maker: tuple[Any, int], legs: list[Position], clock: chain.Clock) -> Any:
         """Trade a package of options at 10 USD, and anything else at spot."""
@@ -236,6 +240,78 @@ class Bench:
         reads = [self.call(self.p.market_data.read, 1, times[:n]) for n in (1, 2)]
         self.row("market_read", reads[0])
         self.row("market_read_expiry", reads[1] - reads[0])
+
+    def distressed(self, clock: chain.Clock, expiries: int) -> tuple[int, tuple[Any, int]]:
+        """An account with 128 options, a little below maintenance margin; and another owner's with the other side."""
+        book, maker = self.account(self.sender), self.account(self.other)
+        legs = options(128, expiries)
+        for start in range(0, 128, 16):
+            self.trade(book, maker, legs[start : start + 16], clock)
+        house = self.p.clearing_house
+        figures = house.assess(book[1])
+        excess = figures.equity_maintenance - figures.maintenance + chain.wad(1.0)
+        house.set_member(self.sender, True, sender=self.sender)
+        house.post(book[1], [], -excess, 0, sender=self.sender)
+        house.post(maker[1], [], excess, 0, sender=self.sender)
+        house.set_member(self.sender, False, sender=self.sender)
+        return book[1], maker
+
+    def auctions(self, expiries: int) -> None:
+        """An auction started on the least evidence that proves it; slices of 128 options sold, each with its start."""
+        clock, house = self.publish(market(len(EXPIRY_DAYS))), self.p.clearing_house
+        fields = {"options": 128, "expiries": expiries}
+
+        def bid(account: int, bidder: tuple[Any, int], kind: int, evidence: int = 0) -> tuple[Any, ...]:
+            return account, bidder[1], protocol.bid(kind, evidence)
+
+        account, maker = self.distressed(clock, expiries)
+        starter = self.account(self.other)
+        proofs = {}
+        for i in range(1, len(self.p.liquidation.evidence()) + 1):
+            data = "0x" + bytes(house.bid.encode_input(*bid(account, starter, protocol.START, i))).hex()
+            transaction = {"from": self.other.address, "to": house.address, "data": data}
+            answer = self.provider.web3.provider.make_request("eth_estimateGas", [transaction])
+            # An engine may know too few of the scenarios.
+            if "error" not in answer:
+                proofs[i] = int(answer["result"], 16)
+        least = min(proofs, key=lambda i: proofs[i])
+        receipt = house.bid(*bid(account, starter, protocol.START, least), sender=self.other)
+        self.row("start_128", receipt.gas_used, **fields)
+        for name, bidder in (("liquidate_128", self.account(self.other)), ("liquidate_128_maker", None)):
+            account, maker = self.distressed(clock, expiries)
+            receipt = house.bid(*bid(account, bidder or maker, protocol.SOLVENT), sender=self.other)
+            assert receipt.events.filter(self.p.liquidation.AuctionStarted), "the auction ran already"
+            self.row(name, receipt.gas_used, **fields)
+
+    def income(self) -> None:
+        """The score of an account with 16 options that has been measured before, and the payment of what it earned."""
+        clock = self.publish(market(1))
+        pair = self.accounts()
+        self.trade(*pair, options(16, 1), clock)
+        for _ in range(3):
+            self.p.yields.refresh([pair[0][1]], sender=self.sender)
+            self.p.yields.distribute(sender=self.sender)
+            self.provider.set_timestamp(self.provider.get_block("latest").timestamp + 3600)
+            self.provider.mine()
+            self.publish(market(1))
+        receipt = self.p.yields.refresh([pair[0][1]], sender=self.sender)
+        assert receipt.events.filter(self.p.yields.Refreshed)[0].paid, "nothing was earned"
+        self.row("yield_refresh", receipt.gas_used, options=16)
+
+    def backstop(self) -> None:
+        """A deposit into a tranche that others hold too, and its redemption; moves the chain beyond the cooldown."""
+        tranche, units = self.p.junior, 10**9
+        for holder in (self.sender, self.other):
+            self.p.quote.mint(holder, 2 * units, sender=holder)
+            self.p.quote.approve(tranche, 2 * units, sender=holder)
+            receipt = tranche.deposit(units, holder, sender=holder)
+        self.row("backstop_deposit", receipt.gas_used)
+        shares = tranche.balanceOf(self.other)
+        tranche.requestRedeem(shares, self.other, self.other, sender=self.other)
+        self.provider.set_timestamp(self.provider.get_block("latest").timestamp + protocol.BACKSTOP["cooldown_seconds"])
+        self.provider.mine()
+        receipt = tranche.redeem(shares, self.other, self.other, sender=self.other)
+        self.row("backstop_redeem", receipt.gas_used)
 
     def feed(self) -> None:
         """An update with a surface, and one of spot alone, by the signed feed; storage has been written before."""
@@ -426,8 +502,12 @@ def measure_gas(contracts: Any, sender: Any, advance: Callable[[], None] = lambd
     house = Bench(contracts, sender, methodology.load("house"), advance)
     house.books()
     house.acts()
+    for expiries in (1, 4):
+        house.auctions(expiries)
+    house.income()
     house.expiry()
     house.feed()
+    house.backstop()
     other = Bench(contracts, sender, grid_23(), advance)
     other.books()
     request("anvil_removeBlockTimestampInterval", [])
@@ -445,7 +525,7 @@ def cli(out: Path, cases: int, keep: bool) -> None:
     console = Console(width=None if Console().is_terminal else 120)
     contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("measuring", total=57)
+        task = progress.add_task("measuring", total=66)
         result = measure_gas(contracts, ape.accounts.test_accounts[0], lambda: progress.advance(task))
         bench = result.pop("bench")
         result["bytecode"] = {

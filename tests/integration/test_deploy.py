@@ -174,8 +174,8 @@ def test_a_user_of_the_file_opens_an_account_and_deposits(run, user, network, pa
     assert done.returncode == 0, done.stdout + done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen == {
-        # The first one receives the fees.
-        "account": 2,
+        # Those of the fund, of fees and of claims come first.
+        "account": 4,
         "owner": user.address,
         "cash": 1234_500000 * 10**12,
         "weth": 0,

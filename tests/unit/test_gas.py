@@ -18,6 +18,8 @@ TARGETS = {
     "feed_update_spot": 120_000,
     # One order of four legs of the sixteen that both sides have. New legs are dearer: they write empty storage.
     "trade_package options=16 expiries=1": 1_300_000,
+    # A bidder with cash alone: 128 new legs for it, and one assessment.
+    "liquidate_128 options=128 expiries=1": 7_000_000,
 }
 
 
