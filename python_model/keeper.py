@@ -78,7 +78,7 @@ class Policy:
     slippage: float = 0.01
     valid_seconds: int = 60
     gas_limit: int = 7_000_000
-    gas_base: int = 350_000
+    gas_base: int = 600_000
     gas_per_leg: int = 45_000
     near: float = 0.02
     upkeep: bool = True

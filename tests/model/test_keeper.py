@@ -63,7 +63,7 @@ def test_an_auction_is_started_where_it_pays_or_where_somebody_has_to():
     fresh = replace(SOLVENT, started=0, kind=None)
     greedy = Policy(upkeep=False)
     step = keeper.start(fresh, RICH, TERMS, greedy, GAS_USD)
-    assert (step.act, step.account, step.gas) == (Act.START, 7, 350_000 + 450_000)
+    assert (step.act, step.account, step.gas) == (Act.START, 7, 600_000 + 450_000)
     assert step.profit == pytest.approx(25.0 - GAS)
     # 40 USD of gas: 15 more than the reward, and a purchase earns no more than 200 less the hedge and as much gas.
     dear = 40.0 / POLICY.gas(10)
@@ -110,7 +110,7 @@ def test_what_costs_more_than_it_earns_is_left():
     step, why = keeper.bid(SOLVENT, RICH, TERMS, POLICY, 200.0 / POLICY.gas(10), NOW)
     assert step is None and why == "would leave -82.00 USD"
     step, why = keeper.bid(replace(SOLVENT, legs=150), RICH, TERMS, POLICY, GAS_USD, NOW)
-    assert step is None and why.startswith("would take 7,100,000 gas")
+    assert step is None and why.startswith("would take 7,350,000 gas")
     assert keeper.bid(replace(SOLVENT, kind=None), RICH, TERMS, POLICY, GAS_USD, NOW)[1] == "nothing is for sale"
 
 

@@ -1,0 +1,533 @@
+"""The rounds of a keeper: read what changed, reprice everybody at once, ask the chain about few, start, bid and end.
+
+Everything is on the chain: a keeper that was killed, at whatever point, reads it again and goes on. What to do is
+decided in `python_model.keeper`, what is on the chain is read by `scripts.chain_state`; here are order, transactions
+and figures.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, TextIO
+
+from eth_abi.abi import decode
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from python_model import keeper
+from python_model.keeper import Act, Candidate, Policy, Purse, Step
+from python_model.methodology import Methodology
+from python_model.portfolio import Collateral, Market
+from python_model.screening import Books, Figures, reprice
+from scripts import chain, protocol
+from scripts.chain_state import Account, Auction, ChainError, Head, Node, Refused, View, World, books, expiries, reason
+
+# Kinds of bid by act; ends and absorptions are functions of their own.
+KINDS = {
+    Act.START: protocol.START,
+    Act.MARK: protocol.START,
+    Act.SOLVENT: protocol.SOLVENT,
+    Act.INSOLVENT: protocol.INSOLVENT,
+}
+QUOTED = {protocol.SOLVENT: Act.SOLVENT, protocol.INSOLVENT: Act.INSOLVENT}
+# Seconds to wait for a transaction before the round goes on without it.
+PATIENCE = 120.0
+GWEI = 10**9
+WAD = 1e18
+
+
+class Wallet(Protocol):
+    """Who signs and pays."""
+
+    address: str
+
+    def sign(self, transaction: dict[str, int | str]) -> str:
+        """The raw transaction, hexadecimal, of `to`, `data`, `gas`, `nonce` and the two fees in wei."""
+        ...
+
+
+@dataclass(frozen=True)
+class ApeWallet:
+    """An account of ape's: of a key file, a plugin, or a test account."""
+
+    account: Any
+    provider: Any
+
+    @property
+    def address(self) -> str:
+        """Its address."""
+        return str(self.account.address)
+
+    def sign(self, transaction: dict[str, int | str]) -> str:
+        """Sign as ape does; ChainError where the account declines."""
+        row = self.provider.network.ecosystem.create_transaction(
+            type=2,
+            chainId=self.provider.chain_id,
+            to=transaction["to"],
+            data=bytes.fromhex(str(transaction["data"])[2:]),
+            gas=transaction["gas"],
+            nonce=transaction["nonce"],
+            value=0,
+            maxFeePerGas=transaction["max_fee"],
+            maxPriorityFeePerGas=transaction["tip"],
+        )
+        row.sender = self.account.address
+        done = self.account.sign_transaction(row)
+        if done is None:
+            raise ChainError(f"{self.address} does not sign; unlock the account")
+        return "0x" + bytes(done.serialize_transaction()).hex()
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """What a bid has bought, for whoever hedges it: `delta` in USD by underlying, as screened before the sale."""
+
+    account: int
+    fraction: float
+    price: float
+    delta: Mapping[str, float]
+    transaction: str
+
+
+Hedge = Callable[[Purchase], None]
+
+
+class Journal:
+    """Structured logs: one JSON object a line."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Writes to standard output, if to nothing else."""
+        self.stream = stream or sys.stdout
+
+    def write(self, event: str, **fields: Any) -> None:
+        """One line: time, event and fields; floats in six digits."""
+        rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in fields.items()}
+        row = {"time": round(time.time(), 3), "event": event, **rounded}
+        self.stream.write(json.dumps(row, default=str) + "\n")
+        self.stream.flush()
+
+
+class Metrics:
+    """What Prometheus is told, on a registry of its own."""
+
+    def __init__(self) -> None:
+        """Everything at zero."""
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.block = Gauge("keeper_block", "Number of the last block seen", registry=r)
+        self.lag = Gauge("keeper_lag_seconds", "Age of the last block when it was seen", registry=r)
+        self.accounts = Gauge("keeper_accounts", "Accounts watched", registry=r)
+        self.near = Gauge("keeper_near", "Accounts asked about in the last round", registry=r)
+        self.unhealthy = Gauge("keeper_unhealthy", "Accounts unhealthy on chain in the last round", registry=r)
+        self.running = Gauge("keeper_auctions", "Auctions running", registry=r)
+        self.fund = Gauge("keeper_fund_usd", "Cash of the insurance fund", registry=r)
+        self.free = Gauge("keeper_free_usd", "Equity of the bidder above initial margin", registry=r)
+        self.seconds = Histogram("keeper_round_seconds", "Of a whole round", registry=r)
+        self.repricing = Histogram("keeper_reprice_seconds", "Of repricing all accounts", registry=r)
+        self.sent = Counter("keeper_transactions", "Transactions by act and outcome", ("act", "outcome"), registry=r)
+        self.bought = Counter("keeper_bought_usd", "Net value bought", registry=r)
+        self.gas = Counter("keeper_gas", "Gas used", registry=r)
+        self.errors = Counter("keeper_errors", "Rounds that failed", registry=r)
+
+
+@dataclass
+class Report:
+    """What a round found and did; seconds by phase. `unhealthy` and `near` are ids of accounts."""
+
+    block: int = 0
+    accounts: int = 0
+    read: int = 0
+    near: list[int] = field(default_factory=list)
+    unhealthy: list[int] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=dict)
+    failed: int = 0
+    refused: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Keeper:
+    """Watches the accounts of one deployment, and acts for one bidder's account."""
+
+    def __init__(
+        self,
+        world: World,
+        method: Methodology,
+        policy: Policy,
+        bidder: int,
+        wallet: Wallet | None,
+        journal: Journal,
+        metrics: Metrics,
+        hedge: Hedge | None = None,
+        workers: int = 1,
+        tip: int = GWEI // 10,
+    ) -> None:
+        """A keeper that has not looked yet.
+
+        Parameters
+        ----------
+        world : World
+        method : Methodology
+            That of the engine.
+        policy : Policy
+        bidder : int
+            Account of the house that is rewarded and buys.
+        wallet : Wallet, optional
+            Who may trade for it; without one nothing is sent.
+        journal, metrics
+        hedge : callable, optional
+            Told of every purchase. What it raises is logged and stops nothing.
+        workers : int
+            Threads of repricing.
+        tip : int
+            Priority fee, wei.
+        """
+        self.world, self.method, self.policy = world, method, policy
+        self.bidder, self.wallet, self.hedge = bidder, wallet, hedge
+        self.journal, self.metrics = journal, metrics
+        self.workers, self.tip = workers, tip
+        house, liquidation = world.deployed.clearing_house, world.deployed.liquidation
+        self.bid, self.end, self.absorb = View.of(house.bid), View.of(liquidation.end), View.of(liquidation.absorb)
+        self.forget()
+
+    # ------------------------------------------------------------------------------------------------- what is known
+
+    def forget(self) -> None:
+        """Know nothing, so that the next round reads everything."""
+        self.seen: Head | None = None
+        self.accounts: dict[int, Account] = {}
+        self.auctions: dict[int, Auction] = {}
+        self.kinds = 0
+        self.rows: tuple[list[int], Books] | None = None
+        self.listed: tuple[str, ...] = ()
+        self.terms = keeper.Terms()
+
+    def look(self, report: Report) -> Head:
+        """Bring what is known up to the latest block: all of it at first, and after a reorganisation."""
+        head = self.world.head()
+        if self.seen is not None and (
+            head.number < self.seen.number or self.world.block_hash(self.seen.number) != self.seen.hash
+        ):
+            self.journal.write("reorganised", block=head.number, before=self.seen.number)
+            self.forget()
+        (count,) = self.world.node.sure([(self.world.views["count"], ())], head.tag)
+        if self.seen is None:
+            wanted = set(range(1, count + 1))
+            (self.kinds,) = self.world.node.sure([(self.world.views["kinds"], ())], head.tag)
+            self.read_terms(head)
+        elif head.number == self.seen.number:
+            wanted = set()
+        else:
+            touched, _ = self.world.touched(self.seen.number + 1, head.number)
+            new = set(range(max(self.accounts, default=0) + 1, count + 1))
+            wanted = {i for i in touched if 1 <= i <= count} | new | {protocol.FUND}
+            (kinds,) = self.world.node.sure([(self.world.views["kinds"], ())], head.tag)
+            if kinds != self.kinds:
+                wanted, self.kinds = set(range(1, count + 1)), kinds
+        if wanted:
+            ids = sorted(wanted)
+            self.accounts |= self.world.accounts(ids, self.kinds, head.tag)
+            running = self.world.auctions(ids, head.tag)
+            self.auctions = {i: a for i, a in self.auctions.items() if i not in wanted} | running
+            self.rows = None
+        self.seen = head
+        report.block, report.accounts, report.read = head.number, len(self.accounts), len(wanted)
+        return head
+
+    def read_terms(self, head: Head) -> None:
+        """How prices fall, as the contract has it now."""
+        (t,) = self.world.node.sure([(self.world.views["terms"], ())], head.tag)
+        self.terms = keeper.Terms(
+            insolvent_seconds=t["insolvent_seconds"],
+            solvent_seconds=t["solvent_seconds"],
+            minimum_slice=t["minimum_slice"] / WAD,
+            reward=t["reward"] / WAD,
+            reward_share=t["reward_share"] / WAD,
+            first_discount=t["first_discount"] / WAD,
+        )
+
+    def screen(self, head: Head) -> tuple[list[int], Figures, Market]:
+        """Reprice everybody at the market of a block; ids of the rows, their figures, and the market."""
+        market = self.world.market(expiries(self.accounts.values()), head)
+        kinds: tuple[Collateral, ...] = self.world.collateral(head.tag)
+        if self.rows is None or self.listed != tuple(sorted(market.underlyings)):
+            ids = sorted(self.accounts)
+            self.listed = tuple(sorted(market.underlyings))
+            names = self.world.deployed.names
+            self.rows = ids, books([self.accounts[i] for i in ids], names, self.listed, self.kinds)
+        ids, rows = self.rows
+        began = time.perf_counter()
+        figures = reprice(rows, market, kinds, self.method, self.workers)
+        self.metrics.repricing.observe(time.perf_counter() - began)
+        return ids, figures, market
+
+    def ask(self, ids: Sequence[int], rows: Mapping[int, int], figures: Figures, block: str) -> list[Candidate]:
+        """What the chain says of some accounts now."""
+        quotes = self.world.node.calls([(self.world.views["quote"], (i,)) for i in ids], block)
+        auctions = self.world.auctions(ids, block)
+        found = []
+        for i, quote in zip(ids, quotes, strict=True):
+            if isinstance(quote, Refused):
+                self.journal.write("no quote", account=i, why=quote.reason)
+                continue
+            row, account = rows[i], self.accounts[i]
+            auction = auctions.get(i, Auction(0, 0, 0))
+            found.append(
+                Candidate(
+                    account=i,
+                    unhealthy=quote["unhealthy"],
+                    kind=QUOTED.get(quote["kind"]),
+                    fraction=quote["fraction"] / WAD,
+                    price=quote["price"] / WAD,
+                    premium=quote["premium"] / WAD,
+                    net_value=quote["net_value"] / WAD,
+                    initial_shortfall=float(figures.initial[row] - figures.equity_initial[row]),
+                    maintenance=float(figures.maintenance[row]),
+                    liquidity=float(figures.liquidity[row]),
+                    legs=len(account.words),
+                    empty=account.is_empty,
+                    cash=account.cash / WAD,
+                    **asdict(auction),
+                )
+            )
+        return found
+
+    def purse(self, block: str) -> Purse:
+        """What bidder and fund have now."""
+        fund, figures = self.world.node.sure(
+            [(self.world.views["cash"], (protocol.FUND,)), (self.world.views["assess"], (self.bidder,))], block
+        )
+        free = (figures["equity_initial"] - figures["initial"]) / WAD
+        self.metrics.fund.set(fund / WAD)
+        self.metrics.free.set(free)
+        return Purse(free, fund / WAD, len(self.accounts[self.bidder].words) if self.bidder in self.accounts else 0)
+
+    # ------------------------------------------------------------------------------------------------------- a round
+
+    def round(self) -> Report:
+        """Look, decide and act once; ChainError where the node fails."""
+        report, began = Report(), time.perf_counter()
+
+        def lap(phase: str) -> None:
+            report.seconds[phase] = time.perf_counter() - began - sum(report.seconds.values())
+
+        head = self.look(report)
+        lap("look")
+        ids, figures, market = self.screen(head)
+        rows = {i: k for k, i in enumerate(ids)}
+        lap("screen")
+        chosen = keeper.to_check(figures, [rows[i] for i in self.auctions if i in rows], self.policy)
+        wanted = [ids[k] for k in chosen.tolist() if ids[k] not in (protocol.FUND, self.bidder)]
+        candidates = self.ask(wanted, rows, figures, head.tag)
+        report.near = wanted
+        report.unhealthy = [c.account for c in candidates if c.unhealthy]
+        lap("ask")
+        gas_usd = self.gas_price(head) / WAD * market.underlyings["ETH"].spot if "ETH" in market.underlyings else 0.0
+        purse = self.purse(head.tag)
+        steps = keeper.openings(candidates, purse, self.terms, self.policy, gas_usd, head.timestamp)
+        self.send(steps, figures, rows, report)
+        lap("open")
+        if candidates:
+            if report.done:
+                # Whose auction was started just now can be bought from.
+                head = self.world.head()
+                candidates = self.ask(report.unhealthy, rows, figures, head.tag)
+                purse = self.purse(head.tag)
+            bids, refused = keeper.purchases(
+                [c for c in candidates if c.kind is not None],
+                purse,
+                self.terms,
+                self.policy,
+                gas_usd,
+                head.timestamp,
+            )
+            for account, why in refused.items():
+                self.journal.write("left", account=account, why=why)
+            report.refused = len(refused)
+            self.send(bids, figures, rows, report)
+        lap("buy")
+        self.tell(report, head)
+        return report
+
+    def tell(self, report: Report, head: Head) -> None:
+        """Figures of a round for Prometheus and the journal."""
+        m = self.metrics
+        m.block.set(report.block)
+        m.lag.set(max(time.time() - head.timestamp, 0.0))
+        m.accounts.set(report.accounts)
+        m.near.set(len(report.near))
+        m.unhealthy.set(len(report.unhealthy))
+        m.running.set(len(self.auctions))
+        total = sum(report.seconds.values())
+        m.seconds.observe(total)
+        self.journal.write(
+            "round",
+            block=report.block,
+            accounts=report.accounts,
+            read=report.read,
+            near=len(report.near),
+            unhealthy=len(report.unhealthy),
+            auctions=len(self.auctions),
+            done=report.done,
+            failed=report.failed,
+            refused=report.refused,
+            seconds={**{k: round(v, 3) for k, v in report.seconds.items()}, "all": round(total, 3)},
+        )
+
+    # ---------------------------------------------------------------------------------------------------- transactions
+
+    def gas_price(self, head: Head) -> int:
+        """What a unit of gas costs now, wei."""
+        return head.base_fee + self.tip
+
+    def call_of(self, step: Step) -> tuple[str, str]:
+        """Address and calldata of a step."""
+        if step.act is Act.END:
+            return self.end.address, self.end.data(step.account)
+        if step.act is Act.ABSORB:
+            return self.absorb.address, self.absorb.data(step.account)
+        data = protocol.bid(
+            KINDS[step.act],
+            fraction=min(chain.wad(step.fraction), protocol.WHOLE),
+            min_fraction=chain.wad(step.min_fraction),
+            max_price=chain.wad(step.max_price),
+            deadline=step.deadline or protocol.FOR_EVER,
+        )
+        return self.bid.address, self.bid.data(step.account, self.bidder, data)
+
+    def send(self, steps: Sequence[Step], figures: Figures, rows: Mapping[int, int], report: Report) -> None:
+        """Try each step on the node, send those that pass, and wait for them."""
+        if not steps:
+            return
+        if self.wallet is None:
+            for step in steps:
+                self.journal.write("would send", act=step.act, account=step.account, profit=step.profit, why=step.why)
+            return
+        node, sender = self.world.node, self.wallet.address
+        fees = (2 * self.world.head().base_fee + self.tip, self.tip)
+        calls = [self.call_of(step) for step in steps]
+        tries = node.batch(
+            [
+                ("eth_call", [{"from": sender, "to": to, "data": data, "gas": hex(step.gas)}, "latest"])
+                for step, (to, data) in zip(steps, calls, strict=True)
+            ]
+        )
+        counts = [("eth_getTransactionCount", [sender, tag]) for tag in ("latest", "pending")]
+        latest, pending = (int(n, 16) for n in node.results(counts))
+        if pending > latest:
+            self.journal.write("waiting", why=f"{pending - latest} transactions of {sender} are not mined yet")
+            return
+        passed: list[Step] = []
+        raw: list[str] = []
+        for step, (to, data), answer in zip(steps, calls, tries, strict=True):
+            if "error" in answer:
+                # Another keeper was first, or the market has moved: nothing is lost but this call.
+                self.metrics.sent.labels(step.act, "refused").inc()
+                self.journal.write("refused", act=step.act, account=step.account, why=reason(answer["error"]))
+                continue
+            row: dict[str, int | str] = {"to": to, "data": data, "gas": step.gas, "nonce": latest + len(raw)}
+            raw.append(self.wallet.sign({**row, "max_fee": fees[0], "tip": fees[1]}))
+            passed.append(step)
+        sent = node.batch([("eth_sendRawTransaction", [data]) for data in raw])
+        hashes = {}
+        for step, answer in zip(passed, sent, strict=True):
+            if "error" in answer:
+                self.metrics.sent.labels(step.act, "not sent").inc()
+                self.journal.write("not sent", act=step.act, account=step.account, why=reason(answer["error"]))
+            else:
+                hashes[answer["result"]] = step
+        for transaction, receipt in self.receipts(list(hashes)).items():
+            self.note(hashes[transaction], transaction, receipt, figures, rows, report)
+
+    def receipts(self, hashes: list[str]) -> dict[str, dict[str, Any] | None]:
+        """Receipts by hash, None for what is not mined in time."""
+        found: dict[str, dict[str, Any] | None] = dict.fromkeys(hashes)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            open_ones = [h for h in hashes if found[h] is None]
+            rows = self.world.node.results([("eth_getTransactionReceipt", [h]) for h in open_ones])
+            found |= dict(zip(open_ones, rows, strict=True))
+            if all(found.values()) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.2)
+
+    def note(
+        self,
+        step: Step,
+        transaction: str,
+        receipt: dict[str, Any] | None,
+        figures: Figures,
+        rows: Mapping[int, int],
+        report: Report,
+    ) -> None:
+        """Count and log what became of a step; tell the hedge of a purchase."""
+        outcome = "pending" if receipt is None else "done" if int(receipt["status"], 16) else "reverted"
+        used = 0 if receipt is None else int(receipt["gasUsed"], 16)
+        self.metrics.sent.labels(step.act, outcome).inc()
+        self.metrics.gas.inc(used)
+        about = {"act": step.act, "account": step.account, "transaction": transaction, "gas": used}
+        if outcome != "done":
+            report.failed += 1
+            self.journal.write(outcome, **about)
+            return
+        report.done[step.act] = report.done.get(step.act, 0) + 1
+        sold = self.sold(receipt or {})
+        if sold is None:
+            self.journal.write("done", **about, why=step.why)
+            return
+        fraction, value, price = sold
+        self.metrics.bought.inc(max(fraction * value, 0.0))
+        self.journal.write("bought", **about, fraction=fraction, price=price, profit=step.profit)
+        if self.hedge is not None:
+            delta = fraction * figures.delta[rows[step.account]]
+            names = dict(zip(self.listed, delta.tolist(), strict=True))
+            try:
+                self.hedge(Purchase(step.account, fraction, price, names, transaction))
+            except Exception as error:  # noqa: BLE001 - a hook of the operator's, which may raise anything
+                self.metrics.errors.inc()
+                self.journal.write("hedge failed", account=step.account, why=f"{type(error).__name__}: {error}")
+
+    def sold(self, receipt: Mapping[str, Any]) -> tuple[float, float, float] | None:
+        """Fraction, net value and price of the sale in a receipt; None where there is none."""
+        for row in receipt["logs"]:
+            if self.world.topics.get(row["topics"][0], ("",))[0] == "Sold":
+                _, fraction, value, price, _ = decode(
+                    ["uint256", "uint256", "int256", "int256", "int256"], bytes.fromhex(row["data"][2:])
+                )
+                return fraction / WAD, value / WAD, price / WAD
+        return None
+
+    # ------------------------------------------------------------------------------------------------------ for ever
+
+    def run(self, interval: float, stopped: Callable[[], bool], once: bool = False) -> bool:
+        """Rounds, one a block at most, until told to stop; what fails is logged and tried again, later each time.
+
+        Returns
+        -------
+        bool, whether the last round went well
+        """
+        failures, before, well = 0, -1, True
+        while not stopped():
+            try:
+                if once or self.world.head().number != before:
+                    before = self.round().block
+                failures, well = 0, True
+            except ChainError as error:
+                failures, well = failures + 1, False
+                self.metrics.errors.inc()
+                self.journal.write("failed", why=str(error), again_in=0 if once else interval * 2 ** min(failures, 5))
+                # Half of a round may have been read.
+                self.forget()
+            if once:
+                break
+            wake = time.monotonic() + interval * (2 ** min(failures, 5) if failures else 1)
+            while time.monotonic() < wake and not stopped():
+                time.sleep(min(0.2, interval))
+        return well
+
+
+def connect(deployed: protocol.Protocol, provider: Any) -> World:
+    """The world of a deployment through the node that ape is connected with."""
+    return World(deployed, Node(provider.web3.provider))

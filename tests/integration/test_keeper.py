@@ -1,0 +1,297 @@
+"""A thousand accounts in a crash on a real chain: all that become unhealthy are found and sold, and nobody else.
+
+The keeper is killed in the midst of a round, and another one goes on from what is on the chain.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from eth_abi.abi import decode
+from web3 import HTTPProvider
+
+from python_model import methodology, screening
+from python_model.keeper import Policy
+from python_model.portfolio import Market
+from scripts import chain, protocol
+from scripts.chain_state import Account, ChainError, Node, Refused, View, World, books, expiries, is_preset
+from scripts.keeping import ApeWallet, Journal, Keeper, Metrics, Purchase, Report
+from tests.unit import protocol_fixtures as fixtures
+from tests.unit.protocol_fixtures import BTC, CALL, DAY, EMPTY, ETH, FUND, PERP, PUT, SPOT, deploy_world
+
+pytestmark = pytest.mark.slow
+
+COUNT = 1_000
+UPDATES, FALL = 10, 0.25
+# Accounts that have less than nothing from the start.
+RUINED = 5
+WAD = 10**18
+HOUSE = methodology.load("house")
+GAS = 10_000_000
+
+
+@dataclass
+class Stage:
+    """The protocol with a thousand accounts, and where to find it."""
+
+    world: fixtures.World
+    url: str
+    first: int
+    fund: int = 0
+    seen_from: int = 0
+    logs: list[str] = field(default_factory=list)
+
+    def node(self) -> Node:
+        """A connection of its own."""
+        return Node(HTTPProvider(self.url, request_kwargs={"timeout": 120}))
+
+    def state(self) -> World:
+        """What a keeper reads, through a connection of its own."""
+        return World(self.world.protocol, self.node())
+
+    def keeper(self, journal: Any = None, hedge: Callable[[Purchase], None] | None = None, **policy: Any) -> Keeper:
+        """A keeper that has just been started, for the bidder."""
+        w = self.world
+        wallet = ApeWallet(w.bidder, w.ape_chain.provider)
+        return Keeper(
+            self.state(),
+            HOUSE,
+            Policy(**policy),
+            w.bidding,
+            wallet,
+            Journal(journal or io.StringIO()),
+            Metrics(),
+            hedge=hedge,
+        )
+
+    @property
+    def ids(self) -> range:
+        """The thousand."""
+        return range(self.first, self.first + COUNT)
+
+    def assessed(self) -> dict[int, dict[str, int]]:
+        """The chain's own figures of the thousand, one by one."""
+        state = self.state()
+        head = state.head()
+        rows = state.node.sure([(state.views["assess"], (i,)) for i in self.ids], head.tag)
+        return dict(zip(self.ids, rows, strict=True))
+
+    def unhealthy(self) -> set[int]:
+        """Whom the chain finds below maintenance margin."""
+        return {i for i, row in self.assessed().items() if row["equity_maintenance"] < row["maintenance"]}
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Events of the liquidation contract since the stage was set."""
+        event = getattr(self.world.liquidation, name)
+        rows = event.query("*", start_block=self.seen_from)
+        return [dict(arguments) for arguments in rows["event_arguments"]]
+
+
+def mine(request: Callable[[str, list[Any]], Any], rows: list[dict[str, Any]]) -> None:
+    """Send transactions of unlocked accounts, and mine all of them into as few blocks as they fit in."""
+    for first in range(0, len(rows), 250):
+        for row in rows[first : first + 250]:
+            answer = request("eth_sendTransaction", [row])
+            assert "error" not in answer, answer
+    while int(request("txpool_status", [])["result"]["pending"], 16):
+        request("anvil_mine", ["0x1"])
+
+
+def positions(rng: np.random.Generator, stage: fixtures.World) -> list[tuple[int, int, int, int, int]]:
+    """One to four legs of a listing of 26 instruments: underlying, expiry, strike, kind, size; all in 1e-6."""
+    legs = {}
+    for _ in range(int(rng.integers(1, 5))):
+        underlying = int(rng.choice([BTC, ETH]))
+        unit = 10_000.0 / SPOT[underlying]
+        # More buyers of risk than sellers, so that a fall hurts.
+        size = round(float(rng.lognormal(0.0, 0.7)) * unit * (1 if rng.random() < 0.7 else -1), 6)
+        if rng.random() < 0.5:
+            key = (underlying, 0, 0, PERP)
+        else:
+            kind = int(rng.choice([CALL, PUT]))
+            multiple = float(rng.choice([0.8, 0.95, 1.05]))
+            expiry = int(rng.choice([stage.month, stage.quarter]))
+            key = (underlying, expiry, chain.scaled(SPOT[underlying] * multiple, 6), kind)
+            size = -size if kind == PUT else size
+        legs[key] = chain.scaled(size, 6)
+    return sorted((*key, size) for key, size in legs.items())
+
+
+@pytest.fixture(scope="module")
+def stage(project_contracts: Any, accounts: Any, chain: Any) -> Iterator[Stage]:
+    """A thousand accounts whose equity is 1.05 to 4 times what they need, and five that owe; the world's other side."""
+    request = chain.provider.web3.provider.make_request
+    request("anvil_setBlockTimestampInterval", [0])
+    with chain.isolate():
+        yield set_up(project_contracts, accounts, chain, request)
+    request("anvil_removeBlockTimestampInterval", [])
+
+
+def set_up(contracts: Any, accounts: Any, ape_chain: Any, request: Callable[[str, list[Any]], Any]) -> Stage:
+    """Deploy, open the accounts and write their books."""
+    world = deploy_world(contracts, accounts, ape_chain)
+    owner, house, p = world.owner, world.house, world.protocol
+    # To the wei, there is no interest.
+    p.money_market.set_interest_rates(EMPTY, sender=owner)
+    p.collaterals.set_cap(fixtures.QUOTE, 10**18, sender=owner)
+    house.set_member(owner, True, sender=owner)
+    other = world.open(owner, usd=1e9)
+    protocol.fund(p, world.bidder, world.bidding, usd=1e8)
+    protocol.fund(p, owner, FUND, usd=1_000_000)
+    stage = Stage(world, str(ape_chain.provider.web3.provider.endpoint_uri), int(house.account_count()) + 1)
+
+    rng = np.random.default_rng(17)
+    shelves = [positions(rng, world) for _ in range(COUNT)]
+    costs = [sum(s * chain.scaled(SPOT[u], 12) for u, _, _, kind, s in legs if kind == PERP) for legs in shelves]
+    words = [tuple(chain.pack(*leg) for leg in legs) for legs in shelves]
+    state = stage.state()
+    bare = [Account(2, 0, cost, (0.0,), w) for cost, w in zip(costs, words, strict=True)]
+    market = state.market(expiries(bare), state.head())
+    rows = books(bare, p.names, market.underlyings, 1)
+    need = screening.reprice(rows, market, state.collateral(state.head().tag), HOUSE)
+    factor = rng.uniform(1.05, 4.0, COUNT)
+    equity = factor * need.maintenance
+    equity[:RUINED] = -500.0
+    cash = [chain.wad(round(float(e), 6)) for e in equity - need.net_value]
+
+    nonce = int(ape_chain.provider.get_nonce(owner.address))
+    create, post = View.of(house.create_account), View.of(house.post)
+    transactions = [(create, (2,))] * COUNT
+    transactions += [(post, (i, list(w), c, cost)) for i, w, c, cost in zip(stage.ids, words, cash, costs, strict=True)]
+    whole: dict[int, int] = {}
+    for word in (word for w in words for word in w):
+        whole[word >> 144] = whole.get(word >> 144, 0) + fixtures.size_of(word)
+    log_strikes = {word >> 144: word & (2**80 - 1) for w in words for word in w}
+    opposite = sorted((key << 144) | ((-size % 2**64) << 80) | log_strikes[key] for key, size in whole.items() if size)
+    transactions.append((post, (other, opposite, -sum(cash), -sum(costs))))
+    request("evm_setAutomine", [False])
+    mine(
+        request,
+        [
+            {
+                "from": owner.address,
+                "to": view.address,
+                "data": view.data(*arguments),
+                "gas": hex(GAS if arguments[0] == other else 2_000_000),
+                "nonce": hex(nonce + k),
+            }
+            for k, (view, arguments) in enumerate(transactions)
+        ],
+    )
+    request("evm_setAutomine", [True])
+    assert int(house.account_count()) == stage.ids[-1]
+    assert list(house.book(other)) == opposite
+    stage.fund = int(house.cash(FUND))
+    stage.seen_from = int(ape_chain.blocks.head.number)
+    return stage
+
+
+def fall(stage: Stage, factor: float, seconds: int = 120) -> None:
+    """A price update some time later."""
+    stage.world.wait(seconds)
+    for underlying in (BTC, ETH):
+        stage.world.move(factor, underlying)
+
+
+def killed(stage: Stage) -> int:
+    """A keeper's process, killed when it has sent some; how many auctions and sales it left behind."""
+    process = multiprocessing.get_context("fork").Process(target=lambda: stage.keeper().round())
+    before = len(stage.events("AuctionStarted"))
+    head = stage.world.ape_chain.blocks.height
+    process.start()
+    while process.is_alive() and stage.world.ape_chain.blocks.height < head + 8:
+        time.sleep(0.005)
+    assert process.is_alive(), "it was to be killed in the midst of its round"
+    process.kill()
+    process.join()
+    assert process.exitcode == -9
+    return len(stage.events("AuctionStarted")) - before
+
+
+def test_a_crash(stage):
+    began = time.monotonic()
+    keeper = stage.keeper()
+    calm = keeper.round()
+    ruined = set(stage.ids[:RUINED])
+    assert set(calm.unhealthy) == ruined == stage.unhealthy()
+    assert calm.accounts == stage.ids[-1] and calm.done == {"start": RUINED}
+
+    ever: set[int] = set(ruined)
+    seconds = []
+    for update in range(1, UPDATES + 1):
+        fall(stage, 1.0 - FALL * update / UPDATES)
+        below = stage.unhealthy()
+        ever |= below
+        if update == UPDATES // 2:
+            left = killed(stage)
+            started = {row["account"] for row in stage.events("AuctionStarted")}
+            assert 0 < left and not below <= started, "some were started, others not yet"
+            keeper = stage.keeper()
+            below_now = stage.unhealthy()
+            report = keeper.round()
+            assert set(report.unhealthy) == below_now | (below & set(report.unhealthy))
+        else:
+            report = keeper.round()
+            assert set(report.unhealthy) == below, "all are found within the update, and nobody else"
+        started = {row["account"] for row in stage.events("AuctionStarted")}
+        assert below <= started
+        assert report.failed == 0
+        seconds.append(sum(report.seconds.values()))
+    sold_in_time = {row["account"] for row in stage.events("Sold")}
+    # What nobody bought at the discount so far is bought later, what has no net value when the fund pays enough.
+    for _ in range(8):
+        fall(stage, 1.0 - FALL, 600)
+        ever |= stage.unhealthy()
+        keeper.round()
+        if not stage.unhealthy():
+            break
+    assert stage.unhealthy() == set()
+    keeper.round()
+    state = stage.state()
+    assert state.auctions(list(stage.ids), state.head().tag) == {}, "what is over is ended"
+
+    sold = stage.events("Sold")
+    started = {row["account"] for row in stage.events("AuctionStarted")}
+    assert {row["account"] for row in sold} <= ever and started == ever, "none that was healthy was touched"
+    assert ever - ruined and len(ever) > 150
+    assert len(sold_in_time - ruined) > 0.8 * len(ever - ruined)
+    print(
+        f"\n{COUNT} accounts, {len(ever)} unhealthy, {len(sold)} sales; a round took {np.mean(seconds):.2f} s in the mean, "
+        f"{max(seconds):.2f} s at most; {time.monotonic() - began:.0f} s in all"
+    )
+    check_fund(stage, sold, ruined)
+    check_ledger(stage)
+
+
+def check_fund(stage: Stage, sold: list[dict[str, Any]], ruined: set[int]) -> None:
+    """The fund's cash has changed by what events say: fees, what it paid to bidders and starters, debts absorbed."""
+    fees = sum(row["fee"] for row in sold)
+    paid = sum(-row["price"] for row in sold if row["price"] < 0)
+    insolvent = [row for row in stage.events("AuctionStarted") if row["insolvent"]]
+    rewards = sum(row["reward"] for row in insolvent)
+    absorbed = sum(row["debt"] for row in stage.events("Absorbed"))
+    assert {row["account"] for row in insolvent} == ruined and rewards > 0
+    assert fees > 0 and paid >= RUINED * 500 * WAD
+    assert int(stage.world.house.cash(FUND)) - stage.fund == fees - paid - rewards - absorbed
+
+
+def check_ledger(stage: Stage) -> None:
+    """INV-01 and INV-02 over all accounts."""
+    state, house = stage.state(), stage.world.house
+    ids = list(range(1, int(house.account_count()) + 1))
+    accounts = state.accounts(ids, 1, state.head().tag)
+    sums: dict[int, int] = {}
+    for account in accounts.values():
+        for word in account.words:
+            sums[word >> 144] = sums.get(word >> 144, 0) + fixtures.size_of(word)
+    assert not any(sums.values()), "INV-01"
+    total = int(house.reserve()) + sum(a.cash - a.cost for a in accounts.values())
+    assert total == int(house.credited(fixtures.QUOTE)) * 10**12, "INV-02"
