@@ -34,7 +34,7 @@ $(error publish needs a recorded chain, or the name of a snapshot: make publish 
 endif
 endif
 
-.PHONY: help setup demo report cascade test lint bench margin deploy publish lock clean
+.PHONY: help setup demo report cascade test lint bench margin deploy publish keeper lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,9 @@ deploy: setup ## Deploy the protocol (NETWORK=ethereum:sepolia:node, ARGS="--acc
 
 publish: setup ## Sign a recorded chain and bring it on chain (CHAIN=path or snapshot, NETWORK=..., ARGS="--signer ALIAS")
 	@ape run publish "$(CHAIN)" --network "$(NETWORK)" $(ARGS)
+
+keeper: setup ## Watch accounts, start auctions and bid (NETWORK=ethereum:sepolia:node, ARGS="--bidder ID --account ALIAS")
+	@ape run keeper --network "$(NETWORK)" $(ARGS)
 
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade)
 	$(UV) pip compile pyproject.toml --output-file requirements.lock --quiet \

@@ -42,7 +42,10 @@ WAD = 1e18
 class Wallet(Protocol):
     """Who signs and pays."""
 
-    address: str
+    @property
+    def address(self) -> str:
+        """Who it is."""
+        ...
 
     def sign(self, transaction: dict[str, int | str]) -> str:
         """The raw transaction, hexadecimal, of `to`, `data`, `gas`, `nonce` and the two fees in wei."""
