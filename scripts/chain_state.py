@@ -157,12 +157,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Head:
-    """A block: `tag` is its number in hexadecimal, `base_fee` in wei."""
+    """A block: `tag` is its number in hexadecimal, `base_fee` in wei, `gas_limit` of all its transactions together."""
 
     number: int
     hash: str
     timestamp: int
     base_fee: int
+    gas_limit: int
 
     @property
     def tag(self) -> str:
@@ -227,9 +228,8 @@ class World:
     def head(self) -> Head:
         """The latest block."""
         row = self.node.ask("eth_getBlockByNumber", "latest", False)
-        return Head(
-            int(row["number"], 16), row["hash"], int(row["timestamp"], 16), int(row.get("baseFeePerGas") or "0x0", 16)
-        )
+        number, timestamp, gas_limit = (int(row[key], 16) for key in ("number", "timestamp", "gasLimit"))
+        return Head(number, row["hash"], timestamp, int(row.get("baseFeePerGas") or "0x0", 16), gas_limit)
 
     def block_hash(self, number: int) -> str | None:
         """Of a block that may have been replaced."""

@@ -34,7 +34,9 @@ KINDS = {
 }
 QUOTED = {protocol.SOLVENT: Act.SOLVENT, protocol.INSOLVENT: Act.INSOLVENT}
 # Seconds to wait for a transaction before the round goes on without it.
-PATIENCE = 120.0
+PATIENCE, POLL = 120.0, 0.05
+# Transactions in flight: nodes promise a place to no more of one sender.
+IN_FLIGHT = 16
 GWEI = 10**9
 WAD = 1e18
 
@@ -408,8 +410,7 @@ class Keeper:
             for step in steps:
                 self.journal.write("would send", act=step.act, account=step.account, profit=step.profit, why=step.why)
             return
-        node, sender = self.world.node, self.wallet.address
-        fees = (2 * self.world.head().base_fee + self.tip, self.tip)
+        node, sender, head = self.world.node, self.wallet.address, self.world.head()
         calls = [self.call_of(step) for step in steps]
         tries = node.batch(
             [
@@ -417,32 +418,53 @@ class Keeper:
                 for step, (to, data) in zip(steps, calls, strict=True)
             ]
         )
-        counts = [("eth_getTransactionCount", [sender, tag]) for tag in ("latest", "pending")]
-        latest, pending = (int(n, 16) for n in node.results(counts))
-        if pending > latest:
-            self.journal.write("waiting", why=f"{pending - latest} transactions of {sender} are not mined yet")
-            return
-        passed: list[Step] = []
-        raw: list[str] = []
-        for step, (to, data), answer in zip(steps, calls, tries, strict=True):
+        passed = []
+        for step, call, answer in zip(steps, calls, tries, strict=True):
             if "error" in answer:
                 # Another keeper was first, or the market has moved: nothing is lost but this call.
                 self.metrics.sent.labels(step.act, "refused").inc()
                 self.journal.write("refused", act=step.act, account=step.account, why=reason(answer["error"]))
-                continue
-            row: dict[str, int | str] = {"to": to, "data": data, "gas": step.gas, "nonce": latest + len(raw)}
-            raw.append(self.wallet.sign({**row, "max_fee": fees[0], "tip": fees[1]}))
-            passed.append(step)
+            else:
+                passed.append((step, call))
+        counts = [("eth_getTransactionCount", [sender, tag]) for tag in ("latest", "pending")]
+        nonce, pending = (int(n, 16) for n in node.results(counts))
+        if pending > nonce:
+            self.journal.write("waiting", why=f"{pending - nonce} transactions of {sender} are not mined yet")
+            return
+        for part in portions(passed, head.gas_limit // 2):
+            mined = self.submit(self.wallet, part, nonce, head, figures, rows, report)
+            nonce += len(part)
+            if not mined:
+                break
+
+    def submit(
+        self,
+        wallet: Wallet,
+        part: Sequence[tuple[Step, tuple[str, str]]],
+        nonce: int,
+        head: Head,
+        figures: Figures,
+        rows: Mapping[int, int],
+        report: Report,
+    ) -> bool:
+        """Sign and send some transactions from a nonce on; whether all of them are mined."""
+        node, hashes = self.world.node, {}
+        fees: dict[str, int | str] = {"max_fee": 2 * head.base_fee + self.tip, "tip": self.tip}
+        raw = [
+            wallet.sign({"to": to, "data": data, "gas": step.gas, "nonce": nonce + k, **fees})
+            for k, (step, (to, data)) in enumerate(part)
+        ]
         sent = node.batch([("eth_sendRawTransaction", [data]) for data in raw])
-        hashes = {}
-        for step, answer in zip(passed, sent, strict=True):
+        for (step, _), answer in zip(part, sent, strict=True):
             if "error" in answer:
                 self.metrics.sent.labels(step.act, "not sent").inc()
                 self.journal.write("not sent", act=step.act, account=step.account, why=reason(answer["error"]))
             else:
                 hashes[answer["result"]] = step
-        for transaction, receipt in self.receipts(list(hashes)).items():
+        receipts = self.receipts(list(hashes))
+        for transaction, receipt in receipts.items():
             self.note(hashes[transaction], transaction, receipt, figures, rows, report)
+        return len(hashes) == len(part) and all(receipts.values())
 
     def receipts(self, hashes: list[str]) -> dict[str, dict[str, Any] | None]:
         """Receipts by hash, None for what is not mined in time."""
@@ -454,7 +476,7 @@ class Keeper:
             found |= dict(zip(open_ones, rows, strict=True))
             if all(found.values()) or time.monotonic() > deadline:
                 return found
-            time.sleep(0.2)
+            time.sleep(POLL)
 
     def note(
         self,
@@ -529,6 +551,19 @@ class Keeper:
             while time.monotonic() < wake and not stopped():
                 time.sleep(min(0.2, interval))
         return well
+
+
+def portions(rows: Sequence[tuple[Step, tuple[str, str]]], gas: int) -> list[list[tuple[Step, tuple[str, str]]]]:
+    """Steps in order, in parts of no more gas together than that, nor more of them than may be in flight."""
+    parts: list[list[tuple[Step, tuple[str, str]]]] = []
+    left = 0
+    for row in rows:
+        if not parts or len(parts[-1]) == IN_FLIGHT or row[0].gas > left:
+            parts.append([])
+            left = gas
+        parts[-1].append(row)
+        left -= row[0].gas
+    return parts
 
 
 def connect(deployed: protocol.Protocol, provider: Any) -> World:

@@ -6,12 +6,15 @@ The keeper is killed in the midst of a round, and another one goes on from what 
 from __future__ import annotations
 
 import io
+import json
 import multiprocessing
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from web3 import HTTPProvider
@@ -19,8 +22,10 @@ from web3 import HTTPProvider
 from python_model import methodology, screening
 from python_model.keeper import Policy
 from scripts import chain, protocol
-from scripts.chain_state import Account, Node, View, World, books, expiries
+from scripts import keeper as command
+from scripts.chain_state import Account, Node, View, World, books, expiries, is_preset
 from scripts.keeping import ApeWallet, Journal, Keeper, Metrics, Purchase
+from tests.integration.nodes import ROOT
 from tests.unit import protocol_fixtures as fixtures
 from tests.unit.protocol_fixtures import BTC, CALL, EMPTY, ETH, FUND, PERP, PUT, SPOT, deploy_world
 
@@ -245,7 +250,7 @@ def test_a_crash(stage):
         assert below <= started
         assert report.failed == 0
         seconds.append(sum(report.seconds.values()))
-        print(update, len(below), report)
+        print(update, len(below), report.done, report.refused, report.seconds, time.monotonic() - began)
     sold_in_time = {row["account"] for row in stage.events("Sold")}
     # What nobody bought at the discount so far is bought later, what has no net value when the fund pays enough.
     for _ in range(8):
@@ -296,3 +301,181 @@ def check_ledger(stage: Stage) -> None:
     assert not any(sums.values()), "INV-01"
     total = int(house.reserve()) + sum(a.cash - a.cost for a in accounts.values())
     assert total == int(house.credited(fixtures.QUOTE)) * 10**12, "INV-02"
+
+
+# ------------------------------------------------------------------------------------------------ what it is made of
+
+
+def lines(journal: io.StringIO) -> list[dict[str, Any]]:
+    """The structured log."""
+    return [json.loads(line) for line in journal.getvalue().splitlines()]
+
+
+@pytest.fixture
+def fallen(stage, ape_chain):
+    """The stage after a fall of a fifth, undone afterwards."""
+    with ape_chain.isolate():
+        fall(stage, 0.8)
+        yield stage
+
+
+def test_the_screening_is_the_chain_to_rounding(fallen):
+    state = fallen.state()
+    head = state.head()
+    ids = list(fallen.ids)
+    accounts = state.accounts(ids, 1, head.tag)
+    market = state.market(expiries(accounts.values()), head)
+    rows = books([accounts[i] for i in ids], fallen.world.protocol.names, market.underlyings, 1)
+    got = screening.reprice(rows, market, state.collateral(head.tag), HOUSE, workers=2)
+    want = fallen.assessed()
+    for k, i in enumerate(ids):
+        row = want[i]
+        excess = (row["equity_maintenance"] - row["maintenance"]) / WAD
+        assert excess <= got.excess[k] + 1e-6 and got.excess[k] - got.doubt[k] <= excess, i
+        for name in ("initial", "equity_initial", "net_value", "option_value"):
+            assert getattr(got, name)[k] == pytest.approx(row[name] / WAD, abs=got.doubt[k] + 1e-6)
+
+
+def test_a_dry_run_says_what_it_would_send_and_sends_nothing(fallen):
+    journal = io.StringIO()
+    keeper = fallen.keeper(journal)
+    keeper.wallet = None
+    height = fallen.world.ape_chain.blocks.height
+    report = keeper.round()
+    assert set(report.unhealthy) == fallen.unhealthy() and report.done == {}
+    assert fallen.world.ape_chain.blocks.height == height
+    said = [row for row in lines(journal) if row["event"] == "would send"]
+    assert {row["account"] for row in said if row["act"] == "start"} == set(report.unhealthy)
+
+
+def test_purchases_are_told_to_the_hedge_and_counted(fallen):
+    told: list[Purchase] = []
+
+    def hedge(purchase: Purchase) -> None:
+        told.append(purchase)
+        if len(told) == 1:
+            raise RuntimeError("the exchange is down")
+
+    journal = io.StringIO()
+    keeper = fallen.keeper(journal, hedge)
+    report = keeper.round()
+    bought = [row for row in lines(journal) if row["event"] == "bought"]
+    assert len(told) == len(bought) == report.done["solvent"] > 10
+    assert [row["why"] for row in lines(journal) if row["event"] == "hedge failed"] == [
+        "RuntimeError: the exchange is down"
+    ]
+    sold = {row["account"]: row for row in fallen.events("Sold")}
+    for purchase in told:
+        event = sold[purchase.account]
+        assert purchase.fraction == event["fraction"] / WAD and purchase.price == event["price"] / WAD
+        assert set(purchase.delta) == {"BTC", "ETH"}
+    metric = keeper.metrics.registry.get_sample_value
+    assert metric("keeper_transactions_total", {"act": "solvent", "outcome": "done"}) == len(told)
+    assert metric("keeper_unhealthy") == len(report.unhealthy)
+    assert metric("keeper_bought_usd_total") == pytest.approx(
+        sum(row["fraction"] * row["net_value"] / WAD**2 for row in sold.values())
+    )
+
+
+def test_a_poor_bidder_starts_and_buys_what_it_can(fallen):
+    world = fallen.world
+    poor = world.open(world.bidder, usd=3_000)
+    keeper = fallen.keeper()
+    keeper.bidder = poor
+    report = keeper.round()
+    assert report.done["start"] == len(report.unhealthy) and report.failed == 0
+    figures = world.figures(poor)
+    assert figures.equity_initial >= figures.initial and report.done.get("solvent", 0) < len(report.unhealthy)
+
+
+def test_a_reorganisation_is_noticed(stage, ape_chain):
+    journal = io.StringIO()
+    keeper = stage.keeper(journal)
+    keeper.wallet = None
+    with ape_chain.isolate():
+        fall(stage, 0.8)
+        assert len(keeper.round().unhealthy) > 100
+    fall(stage, 1.0, 60)
+    report = keeper.round()
+    assert set(report.unhealthy) == set(stage.ids[:RUINED])
+    assert report.read == report.accounts
+    assert [row["event"] for row in lines(journal)].count("reorganised") == 1
+
+
+def test_a_node_that_is_gone_is_tried_again(stage):
+    journal = io.StringIO()
+    keeper = stage.keeper(journal)
+    keeper.wallet = None
+    good, keeper.world.node.provider = keeper.world.node.provider, HTTPProvider("http://127.0.0.1:9")
+    assert not keeper.run(0.05, lambda: False, once=True)
+    (row,) = lines(journal)
+    assert row["event"] == "failed" and "the node does not answer" in row["why"]
+    keeper.world.node.provider = good
+    rounds = iter([False, True])
+    assert keeper.run(0.05, lambda: next(rounds))
+    assert lines(journal)[-1]["event"] == "round"
+
+
+def test_another_preset_is_not_taken_for_the_chains(stage):
+    state = stage.state()
+    (compiled,) = state.node.sure([(state.views["compiled"], ())], state.head().tag)
+    names = stage.world.protocol.names
+    assert [name for name in methodology.names() if is_preset(compiled, methodology.load(name), names)] == ["house"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, None), "--bidder: missing"),
+        ((FUND, None), "--bidder: must be an account from 2"),
+        ((10**6, None), "--bidder: must be an account from 2"),
+        (("bidding", "stranger"), "may not trade for account"),
+    ],
+)
+def test_errors_say_what_to_do(stage, arguments, message):
+    bidder, user = arguments
+    account = stage.world.bidding if bidder == "bidding" else bidder
+    address = None if user is None else str(getattr(stage.world, user).address)
+    with pytest.raises(click.UsageError) as error:
+        command.check_bidder(stage.state(), account, address)
+    assert message in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("nothing", "must be module:name"), ("no_such_module:x", "No module named"), ("json:__doc__", "is not callable")],
+)
+def test_a_hook_that_is_none_is_named(text, message):
+    with pytest.raises(click.UsageError) as error:
+        command.read_hedge(text)
+    assert error.value.message.startswith("--hedge: ") and message in error.value.message
+
+
+def test_rules_that_are_none_are_named():
+    with pytest.raises(click.UsageError, match=r"--minimum-profit: must be a number"):
+        command.read_policy(minimum_profit=-1.0)
+
+
+def test_the_command_on_a_deployment(fallen, tmp_path):
+    p = fallen.world.protocol
+    rows = {key: {"address": str(contract.address)} for key, contract in p.contracts.items()}
+    file = {"chain_id": fallen.world.ape_chain.chain_id, "underlyings": p.names, "contracts": rows, "tokens": rows}
+    path = tmp_path / "deployment.json"
+    path.write_text(json.dumps(file))
+
+    def run(*options: str) -> Any:
+        network = ("--network", f"ethereum:local:{fallen.url}")
+        full = ["ape", "run", "keeper", "--deployment", str(path), "--once", "--dry-run", *network, *options]
+        return subprocess.run(full, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+    done = run("--bidder", str(fallen.world.bidding))
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [row["event"] for row in said if row["event"] != "would send" and row["event"] != "left"] == [
+        "watching",
+        "round",
+        "stopped",
+    ]
+    assert next(row for row in said if row["event"] == "round")["unhealthy"] == len(fallen.unhealthy())
+    bad = run()
+    assert bad.returncode == 2 and "--bidder: missing" in bad.stderr
