@@ -250,7 +250,6 @@ def test_a_crash(stage):
         assert below <= started
         assert report.failed == 0
         seconds.append(sum(report.seconds.values()))
-        print(update, len(below), report.done, report.refused, report.seconds, time.monotonic() - began)
     sold_in_time = {row["account"] for row in stage.events("Sold")}
     # What nobody bought at the discount so far is bought later, what has no net value when the fund pays enough.
     for _ in range(8):
@@ -367,7 +366,8 @@ def test_purchases_are_told_to_the_hedge_and_counted(fallen):
     sold = {row["account"]: row for row in fallen.events("Sold")}
     for purchase in told:
         event = sold[purchase.account]
-        assert purchase.fraction == event["fraction"] / WAD and purchase.price == event["price"] / WAD
+        assert purchase.fraction == pytest.approx(event["fraction"] / WAD, rel=1e-12)
+        assert purchase.price == pytest.approx(event["price"] / WAD, rel=1e-12)
         assert set(purchase.delta) == {"BTC", "ETH"}
     metric = keeper.metrics.registry.get_sample_value
     assert metric("keeper_transactions_total", {"act": "solvent", "outcome": "done"}) == len(told)
