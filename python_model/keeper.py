@@ -260,8 +260,14 @@ def bid(c: Candidate, purse: Purse, terms: Terms, policy: Policy, gas_usd: float
         # A part of less than the largest pays the premium too.
         premium, fraction = c.premium, max(purse.free - c.premium, 0.0) / needed
     # What the fund does not have it may owe only when everything else has been tried.
-    if c.deleveraged < max(c.marked, 1) and purse.fund < -price * fraction:
+    if not c.deleveraged and purse.fund < -price * fraction:
         premium, fraction = c.premium, max(purse.fund, 0.0) / -price * (1.0 - ROUNDING)
+    if c.kind is Act.INSOLVENT and fraction < c.fraction:
+        # Who takes a part does not earn the reward that whoever takes the whole does where it needs less margin.
+        bonus = max(terms.reward - c.maintenance, 0.0)
+        price, gain = price + bonus, gain - bonus
+        if gain <= 0.0:
+            return None, "a part of it does not pay"
     least = min(terms.minimum_slice, c.fraction)
     if fraction < least:
         return None, "the bidder's margin or the fund's cash does not reach for the smallest slice"

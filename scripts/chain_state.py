@@ -238,7 +238,8 @@ class World:
 
     def touched(self, first: int, last: int) -> tuple[set[int], int]:
         """Accounts that events of these blocks name, and how many market updates there were."""
-        addresses = [str(contract.address) for contract in self.deployed.contracts.values()]
+        tokens = ("quote", "weth")
+        addresses = [str(c.address) for name, c in self.deployed.contracts.items() if name not in tokens]
         span = {"fromBlock": hex(first), "toBlock": hex(last), "address": addresses}
         found: set[int] = set()
         updates = 0

@@ -146,7 +146,7 @@ def set_up(contracts: Any, accounts: Any, ape_chain: Any, request: Callable[[str
     house.set_member(owner, True, sender=owner)
     other = world.open(owner, usd=5e8)
     protocol.fund(p, world.bidder, world.bidding, usd=1e8)
-    protocol.fund(p, owner, FUND, usd=1_000_000)
+    world.back(1_000_000)
     stage = Stage(world, str(ape_chain.provider.web3.provider.endpoint_uri), int(house.account_count()) + 1)
 
     rng = np.random.default_rng(17)

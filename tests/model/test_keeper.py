@@ -96,17 +96,17 @@ def test_a_solvent_bid_by_hand():
     assert step.profit == pytest.approx(0.5 * (300.0 - 60.0) - 2.0 - GAS)
     assert (step.act, step.fraction, step.deadline) == (Act.SOLVENT, 1.0, NOW + 60)
     assert step.max_price == pytest.approx(4_852.0 * 1.01)
-    # A tenth would leave 24 less 2, 0.80 of gas and 5: enough.
+    # A tenth would leave 24 less 2, 1.05 of gas and 5: enough.
     assert step.min_fraction == pytest.approx(0.1 * 0.99)
     small = one(replace(SOLVENT, liquidity=250.0))
-    # What gains 50 a whole has to be 7.80 / 50 of it at least, to leave 5.
+    # What gains 50 a whole has to be 8.05 / 50 of it at least, to leave 5.
     assert small.min_fraction == pytest.approx((GAS + 5.0 + 2.0) / 50.0 * 0.99)
 
 
 def test_what_costs_more_than_it_earns_is_left():
     assert one(replace(SOLVENT, liquidity=300.0)) is None
-    assert one(SOLVENT, policy=Policy(minimum_profit=118.0)) is None
-    assert one(SOLVENT, policy=Policy(minimum_profit=117.0)) is not None
+    assert one(SOLVENT, policy=Policy(minimum_profit=117.0)) is None
+    assert one(SOLVENT, policy=Policy(minimum_profit=116.9)) is not None
     step, why = keeper.bid(SOLVENT, RICH, TERMS, POLICY, 200.0 / POLICY.gas(10), NOW)
     assert step is None and why == "would leave -82.00 USD"
     step, why = keeper.bid(replace(SOLVENT, legs=150), RICH, TERMS, POLICY, GAS_USD, NOW)
@@ -116,7 +116,7 @@ def test_what_costs_more_than_it_earns_is_left():
 
 def test_a_price_limit_is_never_above_what_still_pays():
     step = one(SOLVENT, policy=Policy(slippage=0.5, minimum_profit=100.0))
-    assert step.max_price == pytest.approx(4_852.0 + 117.2 - 100.0)
+    assert step.max_price == pytest.approx(4_852.0 + 120.0 - 2.0 - GAS - 100.0)
 
 
 def test_a_bidder_takes_what_its_margin_bears():
@@ -137,7 +137,15 @@ def test_the_fund_pays_no_more_than_it_has():
     assert part.max_price == pytest.approx((-600.0 + 2.0) * 0.99)
     assert one(INSOLVENT, Purse(1e9, 290.0)) is None
     # Once counterparties have shared, the fund may owe.
-    assert one(replace(INSOLVENT, deleveraged=NOW - 10), Purse(1e9, 0.0)).fraction == 1.0
+    assert one(replace(INSOLVENT, deleveraged=NOW - 5_000), Purse(1e9, 0.0)).fraction == 1.0
+
+
+def test_a_part_of_an_account_that_needs_little_does_not_earn_the_reward():
+    speck = replace(INSOLVENT, maintenance=5.0, net_value=-1_000.0, price=-1_025.0, liquidity=0.0)
+    assert one(speck, Purse(1e9, 1_025.0)).profit == pytest.approx(25.0 - GAS)
+    step, why = keeper.bid(speck, Purse(1e9, 600.0), TERMS, POLICY, GAS_USD, NOW)
+    # What it costs the fund is 1,005 for all of it: 5 more than the debt, of which a half does not pay for anything.
+    assert step is None and why.startswith("would leave ")
 
 
 amounts = st.floats(0.0, 1e6)
