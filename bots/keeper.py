@@ -55,7 +55,7 @@ def open_eyes(state: Any) -> None:
 
 
 @bot.on_(chain.blocks)
-def on_block(block: Any, context: Any = None) -> dict[str, float] | None:
+def on_block(block: Any) -> dict[str, float] | None:
     """A round; nothing where the last one still goes on."""
     if not busy.acquire(blocking=False):
         return None
