@@ -77,7 +77,8 @@ class Policy:
     hedge_multiple: float = 1.0
     slippage: float = 0.01
     valid_seconds: int = 60
-    gas_limit: int = 7_000_000
+    # Within the 2**24 gas that a transaction may have since Osaka (EIP-7825).
+    gas_limit: int = 16_000_000
     gas_base: int = 600_000
     gas_per_leg: int = 45_000
     near: float = 0.02

@@ -109,7 +109,7 @@ def test_what_costs_more_than_it_earns_is_left():
     assert one(SOLVENT, policy=Policy(minimum_profit=116.9)) is not None
     step, why = keeper.bid(SOLVENT, RICH, TERMS, POLICY, 200.0 / POLICY.gas(10), NOW)
     assert step is None and why == "would leave -82.00 USD"
-    step, why = keeper.bid(replace(SOLVENT, legs=150), RICH, TERMS, POLICY, GAS_USD, NOW)
+    step, why = keeper.bid(replace(SOLVENT, legs=150), RICH, TERMS, Policy(gas_limit=7_000_000), GAS_USD, NOW)
     assert step is None and why.startswith("would take 7,350,000 gas")
     assert keeper.bid(replace(SOLVENT, kind=None), RICH, TERMS, POLICY, GAS_USD, NOW)[1] == "nothing is for sale"
 
