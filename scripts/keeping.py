@@ -35,6 +35,8 @@ KINDS = {
 QUOTED = {protocol.SOLVENT: Act.SOLVENT, protocol.INSOLVENT: Act.INSOLVENT}
 # Seconds to wait for a transaction before the round goes on without it.
 PATIENCE, POLL = 120.0, 0.05
+# Of whose events nodes tell at once; whoever slept longer reads everything anew.
+MOST_BLOCKS = 1_000
 # Transactions in flight: nodes promise a place to no more of one sender.
 IN_FLIGHT = 16
 GWEI = 10**9
@@ -217,11 +219,13 @@ class Keeper:
         ):
             self.journal.write("reorganised", block=head.number, before=self.seen.number)
             self.forget()
+        if self.seen is not None and head.number - self.seen.number > MOST_BLOCKS:
+            self.forget()
         (count,) = self.world.node.sure([(self.world.views["count"], ())], head.tag)
+        self.read_terms(head)
         if self.seen is None:
             wanted = set(range(1, count + 1))
             (self.kinds,) = self.world.node.sure([(self.world.views["kinds"], ())], head.tag)
-            self.read_terms(head)
         elif head.number == self.seen.number:
             wanted = set()
         else:
