@@ -125,7 +125,7 @@ class Bidding(Users):
     def auction(self, index: int, how: int | None, started: bool, story: list[tuple[str, int, int]]) -> None:
         """An account in trouble, perhaps one without net value, and all that happens in its auction."""
         running = [a for a in self.mirror.auctions if a in self.players]
-        account = self.press(index, how) if how is not None or not running else running[index % len(running)]
+        account = running[index % len(running)] if how is None and running else self.press(index, how or 0)
         if started:
             self.tell_start(account, index, PPM)
         for what, who, share in story:

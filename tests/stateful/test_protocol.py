@@ -81,7 +81,25 @@ EVERY = REFUSED.keys() | {"settle"}
 
 # Found with the mirror as it is.
 DEFECTS = [
-    Defect("a bid prints cash", "modules/slices.vy", "ledger._change(bidder, -price)", "pass", "ClearingHouse"),
+    Defect(
+        "a bid prints cash",
+        "modules/slices.vy",
+        "ledger._change(bidder, sale.bidder_cash + taken)",
+        "ledger._change(bidder, taken)",
+        "ClearingHouse",
+    ),
+    Defect(
+        "prices are rounded down",
+        "Liquidation.vy",
+        "price = fixed_point.mul_up(value, WAD - discount)",
+        "price = fixed_point.mul_down(value, WAD - discount)",
+        "Liquidation",
+    ),
+    Defect("rounding is for nothing", "Liquidation.vy", "        price += premium\n", "        pass\n", "Liquidation"),
+    Defect("slices know no limit", "Liquidation.vy", "fraction = min(fraction, limit)", "pass", "Liquidation"),
+    Defect(
+        "the fund pays twice", "Liquidation.vy", "sale.fund_cash = price", "sale.fund_cash = 2 * price", "Liquidation"
+    ),
     Defect(
         "makers go unchecked",
         "ClearingHouse.vy",
@@ -163,6 +181,14 @@ def missing(seen: Counter[Any]) -> list[str]:
         ("borrow", "debts"): "nobody ever owed cash for long",
         ("fill", "passed"): "no more lots of an order were ever filled",
         ("trade", "positions: open interest"): "no cap on open interest was ever hit",
+        ("sale", "start"): "no auction was ever started",
+        ("sale", "solvent"): "no slice was ever sold",
+        ("sale", "insolvent"): "nothing without net value was ever sold",
+        ("sale", "targeted"): "no legs were ever chosen",
+        ("sale", "part"): "no account was ever sold in part",
+        ("sale", "whole"): "no account was ever sold as a whole",
+        ("sale", "marked"): "no auction was ever marked",
+        ("sale", "several bidders"): "nobody ever bought after another",
     }
     return lacks + [words for what, words in rare.items() if not seen[what]]
 
