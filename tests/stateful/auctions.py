@@ -124,9 +124,9 @@ class AuctionMirror(TradingMirror):
         floor = max(quotient_up(least * WAD, worth), self.liquidation.minimum_slice)
         return max(restoring, floor), restoring >= floor
 
-    def falling_price(self, a: Auction, figures: Judgement) -> int:
-        """For all of an account without net value, rounded up: from that or nothing to MM, or the reward, less."""
-        bonus = max(figures.maintenance, self.liquidation.reward)
+    def falling_price(self, a: Auction, figures: Judgement, whole: bool) -> int:
+        """For all of an account without net value, rounded up: from that or nothing to MM less; whole, to the reward."""
+        bonus = max(figures.maintenance, self.liquidation.reward if whole else 0)
         top, seconds = max(figures.net_value, 0), self.liquidation.insolvent_seconds
         return top - (top - figures.net_value + bonus) * min(self.now - a.marked, seconds) // seconds
 
@@ -136,15 +136,17 @@ class AuctionMirror(TradingMirror):
         q = dict.fromkeys(("kind", "fraction", "price", "premium", "discount", "needs"), 0)
         unhealthy = self.is_unhealthy(figures) and account != FUND
         q |= {"unhealthy": unhealthy, "net_value": figures.net_value}
-        if not unhealthy or not a.started:
+        if not unhealthy:
             return q
+        # As if a bid started it.
+        a = a if a.started else Auction(self.now)
         q["premium"], q["discount"] = self.premium(self.accounts[account]), self.discount(a)
         if not self.is_dead(a, figures):
             fraction, _ = self.largest_slice(figures, q["discount"], q["premium"])
             price = mul_up(mul_up(figures.net_value, fraction), WAD - q["discount"])
             q |= {"kind": SOLVENT, "fraction": fraction, "price": price + (q["premium"] if fraction != WAD else 0)}
         elif self.is_marked(a):
-            q |= {"kind": INSOLVENT, "fraction": WAD, "price": self.falling_price(a, figures)}
+            q |= {"kind": INSOLVENT, "fraction": WAD, "price": self.falling_price(a, figures, True)}
         if q["kind"]:
             q["needs"] = self._needs(self.accounts[account], figures, q["fraction"], q["price"], q["premium"])
         return q
@@ -153,7 +155,7 @@ class AuctionMirror(TradingMirror):
         """Cash with which a bidder that has nothing else has initial margin."""
         if not figures.fresh or (fraction != WAD and account.weth):
             return ENDLESS
-        return price + mul_up(-figures.excess, fraction) + premium + UNITS
+        return price + mul_up(-figures.excess, fraction) + (premium if fraction != WAD else 0) + UNITS
 
     # ------------------------------------------------------------------------------------------------------ bids
 
@@ -228,7 +230,9 @@ class AuctionMirror(TradingMirror):
             self._change(account, 0)
             self._change(starter, 0)
         counted = dead and figures.maintenance - figures.net_value >= DUST
-        self.auctions[account] = a._replace(marked=self.now if dead else 0, counted=counted)
+        self.auctions[account] = a._replace(
+            marked=self.now if dead else 0, counted=counted, deleveraged=a.deleveraged if dead else 0
+        )
         self.sales.append(Sale(START, account, starter, figures, reward=reward, rewarded_by=payer))
 
     def _slice(self, account: int, bidder: int, bid: Bid, figures: Judgement, fund: int) -> tuple[Sale, int, bool]:
@@ -247,12 +251,12 @@ class AuctionMirror(TradingMirror):
             self._require(bid.kind == INSOLVENT, "liquidation: kind")
             self._require(self.is_dead(a, figures), "liquidation: has value")
             self._require(self.is_marked(a), "liquidation: not marked")
-            price = mul_up(self.falling_price(a, figures), fraction)
+            price = mul_up(self.falling_price(a, figures, fraction == WAD), fraction)
         self._require(least <= fraction, "liquidation: slice too small")
         price += premium if fraction != WAD else 0
         self._require(bid.min_fraction <= fraction, "liquidation: below minimum")
         self._require(price <= bid.max_price, "liquidation: price")
-        self._require(price >= 0 or -price <= fund or a.deleveraged >= a.marked, "liquidation: fund is short")
+        self._require(price >= 0 or -price <= fund or a.deleveraged != 0, "liquidation: fund is short")
         needs = self._needs(state, figures, fraction, price, premium)
         ends = fraction == WAD or (left >= 0 and figures.fresh)
         sale = Sale(bid.kind, account, bidder, figures, fraction, price, fee, premium=premium, restoring=restoring)
@@ -308,7 +312,7 @@ class AuctionMirror(TradingMirror):
         if account.mode is Mode.PORTFOLIO and self.admission:
             enough = figures.equity_initial >= self.minimum_equity
             allowed = not self.allow_list or account.owner in self.allowed
-            self._require(enough and allowed, "liquidation: bidder's margin")
+            self._require(enough and allowed, "liquidation: bidder's mode")
 
     # ------------------------------------------------------------------------------------------------------ the rest
 

@@ -12,6 +12,7 @@ from python_model.portfolio import Mode, Underlying
 from tests.stateful.machine import FOR_EVER, PPM, Machine
 from tests.stateful.state import (
     CALL,
+    CLAIMS,
     COLLECTOR,
     FUND,
     FUTURE,
@@ -31,7 +32,7 @@ STRIKES = (0.5, 0.85, 1.0, 1.15, 2.0)
 MOVES = (0.0, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.32, 0.5)
 # Up to this many times its equity may an account draw as the size of a leg: half of what is tried finds margin.
 LEVERAGE = 3
-RICH = 8  # the account of a market maker
+RICH = 9  # the account of a market maker
 
 # Which account, user, instrument: taken modulo how many there are.
 indices = st.integers(0, 2**16)
@@ -89,7 +90,7 @@ class Drawing(Machine):
     @property
     def players(self) -> list[int]:
         """The accounts of users."""
-        return [a for a in self.mirror.accounts if a not in (FUND, COLLECTOR)]
+        return [a for a in self.mirror.accounts if a not in (FUND, COLLECTOR, CLAIMS)]
 
     def user(self, index: int) -> str:
         return self.world.users[index % len(self.world.users)].address

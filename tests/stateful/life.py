@@ -58,7 +58,7 @@ class Life(Bidding):
         self.orders, self.steps = [], 0
         modes = (PORTFOLIO, ISOLATED, PORTFOLIO, CROSS, PORTFOLIO, PORTFOLIO)
         for n, (mode, (usd, ether)) in enumerate(zip(modes, purses, strict=True)):
-            owner, account = self.user(n // 2), n + 3
+            owner, account = self.user(n // 2), n + 4
             self.act(owner, "create_account", mode)
             self.act(owner, "deposit", account, USDC, 9 * 10**11 if account == RICH else 10**10 * usd // PPM)
             if ether % 2:

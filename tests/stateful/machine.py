@@ -21,6 +21,7 @@ from tests.stateful.checks import ROUNDING, Checks, health
 from tests.stateful.mirror import Mirror
 from tests.stateful.state import (
     BOUGHT,
+    CLAIMS,
     COLLECTOR,
     FUND,
     INSOLVENT,
@@ -30,6 +31,7 @@ from tests.stateful.state import (
     STALE_FACTOR,
     START,
     TARGETED,
+    UNIT,
     USDC,
     WAD,
     WETH,
@@ -98,10 +100,13 @@ class Machine(Checks, RuleBasedStateMachine):
         self.snapshot = world.rpc.one("evm_snapshot")
         self.mirror.now = world.start
         self.mirror.caps = dict(CAP)
-        owners = [call(self.house, "owner_of", account) for account in (FUND, COLLECTOR)]
-        for account, owner in zip((FUND, COLLECTOR), world.view(owners, world.start), strict=True):
-            self.mirror.accounts[account] = Account(to_checksum_address(owner), Mode.PORTFOLIO)
-        for address in [a.address for a in (world.owner, world.guardian, *world.users)]:
+        first = (FUND, COLLECTOR, CLAIMS)
+        owners = [call(self.house, "owner_of", account) for account in first]
+        for account, owner in zip(first, world.view(owners, world.start), strict=True):
+            self.mirror.accounts[account] = Account(to_checksum_address(owner), Mode.ISOLATED)
+        self.mirror.deleveraging = world.protocol.deleveraging.address
+        holders = {x.owner for x in self.mirror.accounts.values()}
+        for address in [*(a.address for a in (world.owner, world.guardian, *world.users)), *holders]:
             for kind in (USDC, WETH):
                 (self.mirror.wallets[address, kind],) = world.view([self._balance(kind, address)], world.start)
         for name, state in world.market.underlyings.items():
@@ -154,6 +159,11 @@ class Machine(Checks, RuleBasedStateMachine):
             state = new.accounts[account]
             if new.levels.get(account) == PAID and (state.legs or state.cash < 0):
                 assert figures.fresh and figures.equity_initial >= figures.initial, f"{act}: {account} (INV-05)"
+        if new.accounts[FUND].cash < 0:
+            # At once, so that no withdrawal is cut: how that goes is tested with the backstop.
+            owner = new.accounts[FUND].owner
+            debt = -new.money.cash(new.accounts[FUND], new.now + 1)
+            self.act(owner, "deposit", FUND, USDC, -(-debt // UNIT[USDC]))
         return True
 
     def realise(self, sender: str, account: int) -> None:

@@ -228,7 +228,7 @@ class Mirror(AuctionMirror):
         self._post("settlement", account, [], moved, moved)
 
     def collect(self, sender: str, account: int, amount: int) -> None:
-        """Pay what the protocol earned by interest into an account."""
+        """Pay what the protocol earned by interest into an account; members may too, of which no user is one."""
         self._require_owner(sender)
         self.money.accrue(self.now)
         self._require(amount <= self.money.earned, "cash: not earned")

@@ -47,11 +47,11 @@ SILENT = ""
 TRADE, FUNDS = 1, 2
 # Fees of the house: of the notional, and of an option at most a part of its premium; 1e-18.
 MAKER_FEE, TAKER_FEE, PREMIUM_CAP = 10**14, 3 * 10**14, 125 * 10**15
-# Account 1 is the insurance fund's; account 2 receives the fees.
-FUND, COLLECTOR = 1, 2
+# Account 1 is the insurance fund's; account 2 receives the fees; account 3 holds what claims were covered with.
+FUND, COLLECTOR, CLAIMS = 1, 2, 3
 ANY_FEE = 2**256 - 1
 # Contracts that may post.
-MEMBERS = ("settlement", "money_market", "liquidation")
+MEMBERS = ("settlement", "money_market", "liquidation", "deleveraging", "yields", "backstop")
 PRICE_LIMIT = 2**72
 # Legs that each mode allows; and legs + 3 * expiries, because expiries cost gas too.
 MOST_LEGS = {Mode.ISOLATED: 1, Mode.CROSS: 32, Mode.PORTFOLIO: 128}

@@ -175,7 +175,10 @@ def build(contracts: Any, accounts: Any, provider: Any, methodology: Methodology
     evidence = tuple(str(address) for address in deployed.liquidation.evidence())
     world = World(deployed, methodology, Rpc(provider.uri), owner, guardian, users, market, market.as_of, evidence)
     calls = [(call(deployed.clearing_house, "set_guardian", guardian.address), owner)]
-    for user in (*users, owner):
+    # Contracts that own accounts of the protocol act by themselves here, as if they had keys.
+    world.rpc.one("anvil_autoImpersonateAccount", True)
+    holders = (deployed.backstop, deployed.yields)
+    for user in (*users, owner, *holders):
         for kind, token in ((USDC, deployed.quote), (WETH, deployed.weth)):
             calls.append((call(token, "mint", user.address, PURSE[kind]), user))
             calls.append((call(token, "approve", deployed.clearing_house.address, 2**256 - 1), user))
