@@ -125,7 +125,7 @@ class AuctionMirror(TradingMirror):
         return max(restoring, floor), restoring >= floor
 
     def falling_price(self, a: Auction, figures: Judgement, whole: bool) -> int:
-        """For all of an account without net value, rounded up: from that or nothing to MM less; whole, to the reward."""
+        """For all of an account without net value, up: from that or nothing to MM less, or the reward if whole."""
         bonus = max(figures.maintenance, self.liquidation.reward if whole else 0)
         top, seconds = max(figures.net_value, 0), self.liquidation.insolvent_seconds
         return top - (top - figures.net_value + bonus) * min(self.now - a.marked, seconds) // seconds
