@@ -216,6 +216,8 @@ class AuctionMirror(TradingMirror):
         t, is_new = self.liquidation, account not in self.auctions
         a = self.auctions.get(account, Auction(self.now))
         dead, reward, payer = self.is_dead(a, figures), 0, 0
+        # Evidence may know less of what the account lacks.
+        before = self.judge(self, self.accounts[account], 0)
         if is_new:
             reward = min(t.reward, mul_down(figures.maintenance, t.reward_share))
             payer = account if figures.net_value >= reward else FUND if fund >= reward else 0
@@ -233,7 +235,7 @@ class AuctionMirror(TradingMirror):
         self.auctions[account] = a._replace(
             marked=self.now if dead else 0, counted=counted, deleveraged=a.deleveraged if dead else 0
         )
-        self.sales.append(Sale(START, account, starter, figures, reward=reward, rewarded_by=payer))
+        self.sales.append(Sale(START, account, starter, before, reward=reward, rewarded_by=payer))
 
     def _slice(self, account: int, bidder: int, bid: Bid, figures: Judgement, fund: int) -> tuple[Sale, int, bool]:
         """A fraction of everything: the sale, what a flat bidder needs, and whether the auction ends."""
