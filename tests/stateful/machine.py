@@ -149,7 +149,7 @@ class Machine(Checks, RuleBasedStateMachine):
             self.compare(a for a in new.accounts if new.depends(a, arguments[0]))
             return True
         figures_after = self.compare(changed)
-        self.check_sales(old, new, figures_after)
+        self.check_sales(old, new, figures_after, alone=name == "bid")
         for account, figures in figures_after.items():
             if name == "settle":
                 continue
@@ -183,7 +183,7 @@ class Machine(Checks, RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------------------------------------ auctions
 
-    def check_sales(self, old: Mirror, new: Mirror, figures: dict[int, Any]) -> None:
+    def check_sales(self, old: Mirror, new: Mirror, figures: dict[int, Any], alone: bool) -> None:
         """INV-09 for every sale of a call, whose figures are those after it."""
         sold: dict[int, list[Sale]] = {}
         for sale in new.sales:
@@ -198,7 +198,7 @@ class Machine(Checks, RuleBasedStateMachine):
             if new.levels[bidder] in (KEPT, BOUGHT):
                 spare = after.equity_initial - STALE_FACTOR * after.stale_value - after.initial
                 assert spare >= 0, f"INV-09: bidder {bidder} lacks {-spare}"
-        if new.sales and len(new.touched) == len({sale.bidder for sale in new.sales}):
+        if alone:
             self.check_shared(old, new)
 
     def check_sold(self, sales: list[Sale], old: Mirror, new: Mirror, after: Any) -> None:
