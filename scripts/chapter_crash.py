@@ -111,8 +111,8 @@ def sale_sheet(sales: Sequence[Sale]) -> Sheet:
         rows,
         "The bidder takes the largest slice that the rule allows: just enough to bring the account back to initial "
         "margin. It comes at once: its bid starts the auction, at net value less "
-        f"{percent(TERMS.first_discount)}. The insurance fund gets {percent(TERMS.fee)} of the net value sold. The model "
-        "finds the same size, price and fee.",
+        f"{percent(TERMS.first_discount)}. The insurance fund gets {percent(TERMS.fee)} of the net value sold. The "
+        "model finds the same size, price and fee.",
     )
 
 

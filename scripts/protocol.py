@@ -57,8 +57,8 @@ SCOPE_TRADE, SCOPE_FUNDS, SCOPE_ALL = 1, 2, 3
 
 # How far the perpetual's mark and any forward may be from spot in signed market data.
 WIDEST_BASIS = 0.25
-# `ILiquidation.Terms`: 2% at first, 30% after 15 minutes, all after 12 hours; an hour for what has no net value; a slice
-# of a tenth; 1% for the fund; 25 USD, or 2% of maintenance margin if that is less, for whoever starts an auction.
+# `ILiquidation.Terms`: 2% at first, 30% after 15 minutes, all after 12 hours; an hour for what has no net value; a
+# slice of a tenth; 1% for the fund; 25 USD, or 2% of maintenance margin if that is less, for who starts an auction.
 LIQUIDATION = {
     "first_discount": chain.wad(0.02),
     "knee_discount": chain.wad(0.30),

@@ -137,7 +137,9 @@ class Bench:
             for i in range(len(COURSES)):
                 data.set_terms(i + 1, Terms(), sender=true.sender)
             methodology = true.engines[HOUSE.name].methodology()
-            engine = planting.deploy(self.contracts, true.sender, ENGINE, bytecode, data, methodology, true.kernel)
+            engine = planting.deploy(
+                self.contracts, true.sender, ENGINE, bytecode, data, methodology, true.kernel, chain.ALL_PASSES
+            )
             found = (text for i, name in enumerate(COURSES) for text in self.course(data, engine, i + 1, name))
             try:
                 return next(found, None)

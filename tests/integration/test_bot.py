@@ -26,12 +26,12 @@ def test_the_command_needs_no_silverback():
 @pytest.mark.skipif(find_spec("silverback") is not None, reason="Silverback is installed")
 def test_without_silverback_the_bot_names_it():
     with pytest.raises(ModuleNotFoundError, match="silverback"):
-        importlib.import_module("bots.keeper")
+        importlib.import_module("scripts.bot")
 
 
 @pytest.mark.skipif(find_spec("silverback") is None, reason=BESIDE)
 def test_the_bot_makes_a_round_at_each_block_and_says_what_is_missing(ape_chain, tmp_path):
-    module = importlib.import_module("bots.keeper")
+    module = importlib.import_module("scripts.bot")
     assert "on_block" in module.bot.broker.get_all_tasks()
     report = Report(accounts=9, near=[2, 3], unhealthy=[3], done={"start": 1, "solvent": 2}, seconds={"look": 0.5})
     assert module.figures(report) == {

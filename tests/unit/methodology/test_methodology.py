@@ -29,7 +29,7 @@ BOUNDS = {
     "calendar": (0, WAD),
     "vega_calendar": (0, WAD),
     "som": (0, WAD),
-    "flat": (0, 10**6 * WAD),
+    "flat": (0, 100 * WAD),
     "h_delta": (0, WAD),
     "depth_delta": (WAD, 10**15 * WAD),
     "h_vega": (0, 100 * WAD),
