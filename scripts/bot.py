@@ -2,7 +2,7 @@
 
 Install Silverback beside the locked packages (`uv pip install --python .venv/bin/python "silverback>=0.7.38"`), then:
 
-    BALLAST_BIDDER=7 silverback run keeper --network ethereum:sepolia:node --account bidder
+    BALLAST_BIDDER=7 silverback run scripts.bot:bot --network ethereum:sepolia:node --account bidder
 
 Without an account it looks and decides, and sends nothing. `BALLAST_DEPLOYMENT` names a deployment file,
 `BALLAST_METHODOLOGY` another preset than `house`.

@@ -65,8 +65,8 @@ def chapter(stage: Stage, sums: Conservation) -> Chapter:
                 "lr",
                 [(step, f"{gas:,}") for step, gas in stage.gas.items()],
                 "A first time writes empty storage and costs more. A trade checks both accounts over all scenarios; "
-                "a liquidation checks the account twice and the bidder once; a settlement checks nobody, as it "
-                "changes what nobody is worth.",
+                "a liquidation checks the account once, and the bidder unless it has cash alone; a settlement checks "
+                "nobody, as it changes what nobody is worth.",
             ),
         ],
     )

@@ -34,7 +34,9 @@ class Life:
         self.differences = Differences()
         # A market maker, a trader, a staker without cash, and a saver who does nothing but have it.
         self.maker, self.trader, self.saver = world.making, world.taking, world.bidding
-        self.collector, self.staker = world.collecting, world.open(world.operator)
+        # Who can take out what it earns, as the contract that owns the account of fees cannot.
+        self.collector, self.staker = world.open(world.owner), world.open(world.operator)
+        world.collecting = self.collector
         for account, much in ((self.maker, 9_700_000), (self.saver, 9_950_000)):
             world.house.withdraw(account, QUOTE, usd(much), world.user(account), sender=world.user(account))
         world.charge()
