@@ -193,6 +193,11 @@ def missing(seen: Counter[Any]) -> list[str]:
     return lacks + [words for what, words in rare.items() if not seen[what]]
 
 
+# Auctions made these longer than profile ci bears; each of the lives there is compared with the mirror all the same.
+only_deep = pytest.mark.skipif(not DEEP, reason="searches of many lives, in profile deep")
+
+
+@only_deep
 def test_what_matters_happens(world):
     """Each act passes, and each is refused, in a few rounds of lives."""
     seen: Counter[Any] = Counter()
@@ -237,6 +242,7 @@ class ForgetsWhoseAccountItIs(Mirror):
         return True
 
 
+@only_deep
 @pytest.mark.parametrize("wrong", [ForgetsMargin, ForgetsHeartbeats, ForgetsWhoseAccountItIs])
 def test_a_wrong_mirror_is_found_out(world, wrong):
     """Within a few lives: what happens to the true contracts differs from what a wrong mirror expects."""
@@ -244,6 +250,7 @@ def test_a_wrong_mirror_is_found_out(world, wrong):
         live(world, wrong, max_examples=ENOUGH, **FIXED)
 
 
+@only_deep
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 def test_a_wrong_contract_is_found_out(new_world, builds, project_contracts, defect):
     """The same lives, with a defect planted in a contract."""
