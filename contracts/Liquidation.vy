@@ -480,7 +480,8 @@ def _slice(
     fraction: int256 = convert(min(bid.fraction, WHOLE), int256)
     least: int256 = convert(t.minimum_slice, int256)
     price: int256 = 0
-    fee: int256 = 0
+    # Received by the fund: a fee, or less than nothing.
+    fund_cash: int256 = 0
     left: int256 = -1
     if bid.kind == SOLVENT:
         assert not self._is_dead(a, t, figures), "liquidation: no value"
@@ -491,14 +492,17 @@ def _slice(
         # Up, for the account.
         value: int256 = fixed_point.mul_up(figures.net_value, fraction)
         price = fixed_point.mul_up(value, WAD - discount)
-        fee = fixed_point.mul_down(value, self._fee_rate(t, discount))
+        fund_cash = fixed_point.mul_down(value, self._fee_rate(t, discount))
         # E_mm - MM afterwards.
-        left = fixed_point.mul_down(figures.equity_maintenance - figures.maintenance, WAD - fraction) + price - fee
+        left = fixed_point.mul_down(figures.equity_maintenance - figures.maintenance, WAD - fraction) + price - fund_cash
     else:
         assert bid.kind == INSOLVENT, "liquidation: kind"
         assert self._is_dead(a, t, figures), "liquidation: has value"
         assert self._is_marked(a, t), "liquidation: not marked"
         price = fixed_point.mul_up(self._falling_price(a, t, figures, fraction == WAD), fraction)
+        fund_cash = min(price, 0)
+        # What the fund does not have it may owe only when everything else has been tried.
+        assert -fund_cash <= max(fund, 0) or a.deleveraged != 0, "liquidation: fund is short"
     assert least <= fraction, "liquidation: slice too small"
 
     sale: ILiquidation.Sale = empty(ILiquidation.Sale)
@@ -515,12 +519,9 @@ def _slice(
     assert bid.min_fraction <= sale.fraction, "liquidation: below minimum"
     assert price <= bid.max_price, "liquidation: price"
     sale.bidder_cash = cash - price
-    sale.fund_cash = fee
-    if price < 0:
-        # What the fund does not have it may owe only when everything else has been tried.
-        assert -price <= fund or a.deleveraged != 0, "liquidation: fund is short"
-        sale.fund_cash = price
-    sale.account_cash = -sale.bidder_cash - sale.fund_cash
+    sale.fund_cash = fund_cash
+    # The premium is the account's even where the fund pays for the rest.
+    sale.account_cash = price - cash - fund_cash
     sale.needs = self._needs(state, figures, fraction, price, premium)
     log ILiquidation.Sold(
         account=account,
@@ -529,7 +530,7 @@ def _slice(
         fraction=sale.fraction,
         net_value=figures.net_value,
         price=price,
-        fee=fee,
+        fund=fund_cash,
     )
     if fraction == WAD or (left >= 0 and figures.fresh):
         self._end(account)
@@ -599,7 +600,7 @@ def _target(
         fraction=0,
         net_value=figures.net_value,
         price=bid.max_price,
-        fee=fee,
+        fund=fee,
     )
     if then.equity_maintenance - fee >= then.maintenance:
         self._end(account)

@@ -180,12 +180,12 @@ def exact(fraction: float | Fraction) -> Fraction:
 
 
 def part(positions: tuple[Position, ...], fraction: float | Fraction) -> tuple[Position, ...]:
-    """A fraction of every leg, cut to 1e-6 towards zero; a leg of which nothing would move goes whole."""
+    """A fraction of every leg, cut to 1e-6 towards zero; a leg of which nothing would move stays."""
     moved = []
     for p in positions:
-        units = round(p.size * SIZE)
-        size = int(units * exact(fraction)) or units
-        moved.append(replace(p, size=size / SIZE))
+        size = int(round(p.size * SIZE) * exact(fraction))
+        if size != 0:
+            moved.append(replace(p, size=size / SIZE))
     return tuple(moved)
 
 
@@ -370,11 +370,12 @@ def insolvent(
         raise BidError("slice too small")
     share = float(taken)
     price = falling_price(f, since_mark, terms, taken == 1) * share
-    if taken != 1:
-        price += rounding
-    if -price > max(fund, 0.0) and not deleveraged:
-        raise BidError("fund is short")
     paid = max(-price, 0.0)
+    if paid > max(fund, 0.0) and not deleveraged:
+        raise BidError("fund is short")
+    if taken != 1:
+        # The account's even where the fund pays for the rest.
+        price += rounding
     return Sale(
         fraction=taken,
         package=part(book.positions, taken),

@@ -110,7 +110,7 @@ def buy(stage: Stage, seller: Actor, bidder: Actor, fraction: int, least: int, l
     receipt = p.clearing_house.bid(seller.account, bidder.account, data, sender=bidder.owner)
     stage.spend(f"buy a slice of {len(before[0].book.positions)} legs", receipt)
     event = receipt.events.filter(p.liquidation.Sold)[0]
-    share, price, fee = (chain.as_float(x) for x in (event.fraction, event.price, event.fee))
+    share, price, fee = (chain.as_float(x) for x in (event.fraction, event.price, event.fund))
     # Into the model's own books: a share of the seller's cash goes over, the price comes back, the fund gets the fee.
     moved = share * stage.ledger[seller.name] - price
     stage.ledger[seller.name] -= moved + fee

@@ -218,7 +218,8 @@ def _negate(package: DynArray[uint256, MAX_LEGS]) -> DynArray[uint256, MAX_LEGS]
 @pure
 def _slice(book: DynArray[uint256, MAX_LEGS], fraction: int256) -> DynArray[uint256, MAX_LEGS]:
     """
-    @notice A part of every leg. Sizes are rounded towards zero; a leg of which nothing would move is taken whole.
+    @notice A part of every leg. Sizes are rounded towards zero, each by less than a millionth; a leg of which nothing would
+            move stays.
     @param book Words.
     @param fraction 1e-18, positive, at most 1e18.
     """
@@ -226,23 +227,9 @@ def _slice(book: DynArray[uint256, MAX_LEGS], fraction: int256) -> DynArray[uint
     for word: uint256 in book:
         # Towards zero: at most 9e18 * 1e18.
         size: int256 = position.size(word) * fraction // WAD
-        if size == 0:
-            part.append(word)
-        else:
+        if size != 0:
             part.append(self._resize(word, size))
     return part
-
-
-@internal
-@pure
-def _dust(book: DynArray[uint256, MAX_LEGS]) -> int256:
-    """
-    @return The strikes of a book times the smallest size, 1e-18: what the rounding of puts can cost.
-    """
-    total: int256 = 0
-    for word: uint256 in book:
-        total += position.strike(word)
-    return total // 10**6
 
 
 @internal

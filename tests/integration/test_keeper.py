@@ -279,8 +279,8 @@ def test_a_crash(stage):
 
 def check_fund(stage: Stage, sold: list[dict[str, Any]], ruined: set[int]) -> None:
     """The fund's cash has changed by what events say: fees, what it paid to bidders and starters, debts absorbed."""
-    fees = sum(row["fee"] for row in sold)
-    paid = sum(-row["price"] for row in sold if row["price"] < 0)
+    fees = sum(row["fund"] for row in sold if row["fund"] > 0)
+    paid = sum(-row["fund"] for row in sold if row["fund"] < 0)
     insolvent = [row for row in stage.events("AuctionStarted") if row["insolvent"]]
     rewards = sum(row["reward"] for row in insolvent)
     absorbed = sum(row["debt"] for row in stage.events("Absorbed"))

@@ -83,9 +83,9 @@ def test_the_premium_by_hand():
     assert liquidation.premium(legs, MARKET) == pytest.approx(0.4405, rel=1e-12)
 
 
-def test_sizes_are_cut_towards_zero_and_what_would_not_move_goes_whole():
+def test_sizes_are_cut_towards_zero_and_what_would_not_move_stays():
     legs = (perp("ETH", -1.000001), perp("BTC", 0.000003), option("ETH", Kind.PUT, 30, 1.0, 2.0))
-    assert [p.size for p in liquidation.part(legs, 0.3)] == [-0.3, 0.000003, 0.6]
+    assert [p.size for p in liquidation.part(legs, 0.3)] == [-0.3, 0.6]
     assert [p.size for p in liquidation.part(legs, Fraction(1, 3))] == [-0.333333, 0.000001, 0.666666]
 
 

@@ -190,19 +190,18 @@ class AuctionMirror(TradingMirror):
         else:
             sale, needs, ends = self._slice(account, bidder, bid, figures, fund)
             part = sale.fraction
-            package = [(i, truncated(size, part) or size) for i, size in sorted(seller.legs.items())]
+            package = [(i, truncated(size, part)) for i, size in sorted(seller.legs.items()) if truncated(size, part)]
             cost, given, weth = truncated(seller.cost, part), truncated(seller.cash, part), seller.weth * part // WAD
 
-        paid_in = sale.price if bid.kind == INSOLVENT and sale.price < 0 else sale.fee
-        if paid_in:
-            self._change(FUND, paid_in)
+        if sale.fee:
+            self._change(FUND, sale.fee)
         profits = {account: 0, bidder: 0}
         if package:
             for side, sign in ((account, -1), (bidder, 1)):
                 profits[side] = self._add(side, [(i, sign * size) for i, size in package], sign * cost)
         seller.weth -= weth
         buyer.weth += weth
-        self._change(account, sale.price - paid_in - given + profits[account])
+        self._change(account, sale.price - sale.fee - given + profits[account])
         self._change(bidder, given - sale.price + profits[bidder])
         if ends:
             del self.auctions[account]
@@ -254,11 +253,12 @@ class AuctionMirror(TradingMirror):
             self._require(self.is_dead(a, figures), "liquidation: has value")
             self._require(self.is_marked(a), "liquidation: not marked")
             price = mul_up(self.falling_price(a, figures, fraction == WAD), fraction)
+            fee = min(price, 0)
+            self._require(-fee <= max(fund, 0) or a.deleveraged != 0, "liquidation: fund is short")
         self._require(least <= fraction, "liquidation: slice too small")
         price += premium if fraction != WAD else 0
         self._require(bid.min_fraction <= fraction, "liquidation: below minimum")
         self._require(price <= bid.max_price, "liquidation: price")
-        self._require(price >= 0 or -price <= fund or a.deleveraged != 0, "liquidation: fund is short")
         needs = self._needs(state, figures, fraction, price, premium)
         ends = fraction == WAD or (left >= 0 and figures.fresh)
         sale = Sale(bid.kind, account, bidder, figures, fraction, price, fee, premium=premium, restoring=restoring)

@@ -172,7 +172,7 @@ class Sale(NamedTuple):
     fraction : int
         Of everything; 0 where nothing or a package was sold.
     price, fee : int
-        From the bidder, premium included, and to the fund.
+        From the bidder, premium included, and to the fund, negative where it pays.
     reward, rewarded_by : int
         Of who started the auction, and the account that paid it, 0 for none.
     premium : int

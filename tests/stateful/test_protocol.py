@@ -98,7 +98,11 @@ DEFECTS = [
     Defect("rounding is for nothing", "Liquidation.vy", "        price += premium\n", "        pass\n", "Liquidation"),
     Defect("slices know no limit", "Liquidation.vy", "fraction = min(fraction, limit)", "pass", "Liquidation"),
     Defect(
-        "the fund pays twice", "Liquidation.vy", "sale.fund_cash = price", "sale.fund_cash = 2 * price", "Liquidation"
+        "the fund pays twice",
+        "Liquidation.vy",
+        "fund_cash = min(price, 0)",
+        "fund_cash = min(2 * price, 0)",
+        "Liquidation",
     ),
     Defect(
         "makers go unchecked",
@@ -193,11 +197,6 @@ def missing(seen: Counter[Any]) -> list[str]:
     return lacks + [words for what, words in rare.items() if not seen[what]]
 
 
-# Auctions made these longer than profile ci bears; each of the lives there is compared with the mirror all the same.
-only_deep = pytest.mark.skipif(not DEEP, reason="searches of many lives, in profile deep")
-
-
-@only_deep
 def test_what_matters_happens(world):
     """Each act passes, and each is refused, in a few rounds of lives."""
     seen: Counter[Any] = Counter()
@@ -242,7 +241,6 @@ class ForgetsWhoseAccountItIs(Mirror):
         return True
 
 
-@only_deep
 @pytest.mark.parametrize("wrong", [ForgetsMargin, ForgetsHeartbeats, ForgetsWhoseAccountItIs])
 def test_a_wrong_mirror_is_found_out(world, wrong):
     """Within a few lives: what happens to the true contracts differs from what a wrong mirror expects."""
@@ -250,7 +248,6 @@ def test_a_wrong_mirror_is_found_out(world, wrong):
         live(world, wrong, max_examples=ENOUGH, **FIXED)
 
 
-@only_deep
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 def test_a_wrong_contract_is_found_out(new_world, builds, project_contracts, defect):
     """The same lives, with a defect planted in a contract."""

@@ -41,14 +41,13 @@ def test_the_price_falls_to_what_the_taker_needs(world: World, seconds: int, par
     whole = -((figures.maintenance - figures.net_value) * passed // HOUR)
     assert (q.kind, q.fraction, q.price) == (INSOLVENT, WAD, whole)
     event = world.sell(account, kind=INSOLVENT, fraction=f)
-    price = -(-whole * f // WAD) + (q.premium if part > 1 else 0)
-    assert (event.price, event.fraction, event.fee) == (price, f, 0)
+    paid, premium = -whole * f // WAD, q.premium if part > 1 else 0
+    price = premium - paid
+    assert (event.price, event.fraction, event.fund) == (price, f, -paid)
     left = [world.house.cash(a) for a in (account, world.bidding, FUND)]
     share = cash[0] // part
-    if price <= 0:
-        assert left == [cash[0] - share, cash[1] + share - price, cash[2] + price]
-    else:
-        assert left == [cash[0] - share + price, cash[1] + share - price, cash[2]]
+    # The premium is the account's, though the fund pays for the rest.
+    assert left == [cash[0] - share + premium, cash[1] + share - price, cash[2] - paid]
     assert world.sizes(account) == ({} if part == 1 else {ETH << 104: 7_500_000})
     world.check_ledger()
 

@@ -213,13 +213,12 @@ def test_a_slice_is_a_part_of_everything(world: World) -> None:
     event = world.sell(account, fraction=f)
     price = event.price
     after = world.state(account)[0]
-    # A quarter of three millionths is nothing, so that leg goes whole.
+    # A quarter of three millionths is nothing, so that leg stays.
     taken = {name: size // 4 if size > 0 else -(-size // 4) for name, size in sizes.items()}
-    taken = {name: part or sizes[name] for name, part in taken.items()}
-    assert world.sizes(account) == {n: s - taken[n] for n, s in sizes.items() if s != taken[n]}
-    assert world.sizes(world.bidding) == taken
+    assert world.sizes(account) == {n: s - taken[n] for n, s in sizes.items()}
+    assert world.sizes(world.bidding) == {n: s for n, s in taken.items() if s} != taken
     assert after[3][0] == before[3][0] - before[3][0] // 4
-    assert before[1] - after[1] == before[1] // 4 - price + event.fee
+    assert before[1] - after[1] == before[1] // 4 - price + event.fund
     assert before[2] - after[2] == before[2] // 4
     world.check_ledger()
 
@@ -238,7 +237,7 @@ def test_the_bidder_pays_net_value_less_a_discount_that_rises(world: World, seco
     premium = world.quote_of(account).premium
     d = chain.wad(discount)
     fee = value * min(FEE, WAD - d) // WAD
-    assert (event.net_value, event.fraction, event.fee) == (before.net_value, f, fee)
+    assert (event.net_value, event.fraction, event.fund) == (before.net_value, f, fee)
     assert event.price == -(-value * (WAD - d) // WAD) + premium
     assert world.house.cash(FUND) - fund == fee
     gained = world.house.cash(world.bidding) - mine + event.price
@@ -301,7 +300,7 @@ def test_the_largest_slice_restores_initial_margin(world: World, seed: int) -> N
     assert health < 0 < limit <= WAD
     if before.net_value >= 100 * WAD + 10 * world.quote_of(account).premium:
         assert limit < WAD
-    fee = world.sell(account).fee
+    fee = world.sell(account).fund
 
     after = world.figures(account)
     if limit < WAD:
@@ -361,7 +360,7 @@ def test_selling_oneself_to_a_friend_profits_nobody(world: World) -> None:
     account = distressed(world)
     friend = world.open(world.stranger, usd=50_000)
     before = sum(world.figures(a).net_value for a in (account, friend))
-    fee = world.sell(account, friend).fee
+    fee = world.sell(account, friend).fund
     after = sum(world.figures(a).net_value for a in (account, friend))
     # Equity of each account is rounded down by less than 1e-14 USD.
     assert abs(after - before + fee) <= 2 * 10**4
@@ -375,7 +374,7 @@ def account_with_deep_puts(world: World, sign: int, perps: float = 2.18) -> int:
     """An unhealthy account that holds, beside a perpetual, 126 millionths of a put against 126 legs of a millionth.
 
     The strikes are the highest that can be had, so that a millionth is worth two thirds of a dollar. They balance,
-    unless one side is cut and the other taken whole, as every slice does that is not all.
+    unless one side is cut and the other stays whole, as every slice does that is not all.
     """
     account, other = world.open(world.taker, usd=round(perps * 413, 6)), world.open(world.taker, usd=10_000)
     one = put(world.month, 9 * SPOT[BTC], sign * 0.000126, 0, BTC)

@@ -59,7 +59,7 @@ def test_a_leg_that_needs_much_is_taken_for_little(world: World) -> None:
     event = world.sell(account, kind=TARGETED, **fields)
     after = world.figures(account)
     fee = loss * FEE // FIRST
-    assert (event.price, event.fraction, event.fee) == (-loss, 0, fee)
+    assert (event.price, event.fraction, event.fund) == (-loss, 0, fee)
     assert world.house.cash(account) == cash - loss - fee
     assert world.house.cash(FUND) == fund + fee
     assert world.house.cash(world.bidding) == mine + loss
