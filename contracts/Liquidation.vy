@@ -15,13 +15,17 @@
 from contracts.interfaces import IClearingHouse
 from contracts.interfaces import ILiquidation
 from contracts.interfaces import IMarginEngine
-from contracts.interfaces import IMarketData
-from contracts.libraries import auction
 from contracts.libraries import fixed_point
 from contracts.libraries import position
+from contracts.modules import auctions
 from contracts.modules import positions
+from contracts.modules import rounding
 
 implements: ILiquidation
+
+initializes: auctions
+
+exports: (auctions.terms, auctions.insolvent_running, auctions.auction_of)
 
 START: constant(uint256) = 0
 SOLVENT: constant(uint256) = 1
@@ -37,30 +41,12 @@ MAX_EVIDENCE: constant(uint256) = 8
 # Where prices are stale, an account is sold only if it would be unhealthy with this much more of their gross value: a speck with
 # a stale price shields nobody, a book of them stays.
 STALE_FACTOR: constant(int256) = 2
-# What a unit of a leg can be worth and need together, at most: so many times spot and strike, and so much for flat charges.
-# A call is worth less than F, a put less than K D; each scenario of the presets takes at most 1.4 F or K D of that, other
-# charges 0.3 F; initial margin is 1.25 times as much; F is within a quarter of spot.
-SPOTS: constant(int256) = 6
-STRIKES: constant(int256) = 4
-FLAT: constant(int256) = 250 * 10**18
-# Sizes are cut to the millionth of a unit.
-MILLION: constant(int256) = 10**6
-# A slice may always be worth 100 quote units, and so many times its premium.
-SMALL: constant(int256) = 100 * 10**18
-PREMIUMS: constant(int256) = 10
-# More than the units of 1e-18 that are lost by rounding amounts one by one.
-ROUNDING: constant(int256) = 10**6
-# An auction that can cost the fund less does not keep anyone from leaving it.
-DUST: constant(int256) = 100 * 10**18
 
 clearing_house: public(immutable(address))
-terms: public(ILiquidation.Terms)
 deleveraging: public(address)
-insolvent_running: public(uint256)
 _evidence: DynArray[address, MAX_EVIDENCE]
 # The engine that they are a part of.
 _evidence_of: address
-_auctions: HashMap[uint256, ILiquidation.Auction]
 
 
 @deploy
@@ -71,7 +57,7 @@ def __init__(clearing_house_: address, first_terms: ILiquidation.Terms):
     @param first_terms See `ILiquidation.Terms`.
     """
     clearing_house = clearing_house_
-    self._set_terms(first_terms)
+    auctions._set_terms(first_terms)
 
 
 @external
@@ -102,14 +88,14 @@ def award(
     figures.stale_value += stale_value
     assert self._is_unhealthy(figures), "liquidation: healthy"
     if bid.kind == START:
-        return self._start(account, bidder, figures, fund)
+        return auctions._start(account, bidder, figures, fund)
 
-    if self._auctions[account].started == 0:
+    if auctions._auctions[account].started == 0:
         # The discount is reward enough.
         assert bid.kind == SOLVENT, "liquidation: not started"
-        self._auctions[account].started = block.timestamp
+        auctions._auctions[account].started = block.timestamp
         log ILiquidation.AuctionStarted(account=account, starter=bidder, reward=0, insolvent=False)
-    premium: int256 = self._premium(state.legs, market_data)
+    premium: int256 = rounding._premium(state.legs, market_data)
     if bid.kind == TARGETED:
         return self._target(account, bidder, bid, state, figures, premium, engine)
     return self._slice(account, bidder, bid, state, figures, premium, fund)
@@ -121,9 +107,9 @@ def end(account: uint256):
     @custom:see ILiquidation
     """
     figures: IMarginEngine.Assessment = staticcall IClearingHouse(clearing_house).assess(account)
-    assert self._auctions[account].started != 0, "liquidation: not started"
+    assert auctions._auctions[account].started != 0, "liquidation: not started"
     assert figures.fresh and figures.equity_maintenance >= figures.maintenance, "liquidation: unhealthy"
-    self._end(account)
+    auctions._end(account)
 
 
 @external
@@ -135,8 +121,8 @@ def absorb(account: uint256):
     state: IMarginEngine.Account = staticcall house.portfolio(account)
     assert account != FUND and state.cash < 0, "liquidation: no debt"
     assert len(state.legs) == 0 and len(state.holdings) == 0, "liquidation: has more than debt"
-    if self._auctions[account].started != 0:
-        self._end(account)
+    if auctions._auctions[account].started != 0:
+        auctions._end(account)
     log ILiquidation.Absorbed(account=account, debt=convert(-state.cash, uint256))
     extcall house.post(account, [], -state.cash, 0)
     extcall house.post(FUND, [], state.cash, 0)
@@ -148,7 +134,7 @@ def set_terms(new_terms: ILiquidation.Terms):
     @custom:see ILiquidation
     """
     self._require_owner()
-    self._set_terms(new_terms)
+    auctions._set_terms(new_terms)
 
 
 @external
@@ -178,17 +164,8 @@ def set_deleveraged(account: uint256):
     @custom:see ILiquidation
     """
     assert msg.sender == self.deleveraging, "liquidation: caller"
-    assert self._auctions[account].marked != 0, "liquidation: not marked"
-    self._auctions[account].deleveraged = block.timestamp
-
-
-@external
-@view
-def auction_of(account: uint256) -> ILiquidation.Auction:
-    """
-    @custom:see ILiquidation
-    """
-    return self._auctions[account]
+    assert auctions._auctions[account].marked != 0, "liquidation: not marked"
+    auctions._auctions[account].deleveraged = block.timestamp
 
 
 @external
@@ -211,30 +188,30 @@ def quote(account: uint256) -> ILiquidation.Quote:
     q: ILiquidation.Quote = empty(ILiquidation.Quote)
     q.unhealthy = self._is_unhealthy(figures) and account != FUND
     q.net_value = figures.net_value
-    a: ILiquidation.Auction = self._auctions[account]
+    a: ILiquidation.Auction = auctions._auctions[account]
     if not q.unhealthy:
         return q
     if a.started == 0:
         a.started = block.timestamp
     state: IMarginEngine.Account = staticcall house.portfolio(account)
     market_data: address = staticcall house.market_data()
-    q.premium = self._premium(state.legs, market_data)
-    t: ILiquidation.Terms = self.terms
-    q.discount = self._discount(a, t)
-    if self._is_dead(a, t, figures):
-        if self._is_marked(a, t):
+    q.premium = rounding._premium(state.legs, market_data)
+    t: ILiquidation.Terms = auctions.terms
+    q.discount = auctions._discount(a, t)
+    if auctions._is_dead(a, t, figures):
+        if auctions._is_marked(a, t):
             q.kind = INSOLVENT
             q.fraction = WHOLE
-            q.price = self._falling_price(a, t, figures, True)
+            q.price = auctions._falling_price(a, t, figures, True)
     else:
         q.kind = SOLVENT
-        q.fraction = convert(self._limit(t, figures, q.discount, q.premium), uint256)
+        q.fraction = convert(auctions._limit(t, figures, q.discount, q.premium), uint256)
         part: int256 = convert(q.fraction, int256)
         q.price = fixed_point.mul_up(fixed_point.mul_up(figures.net_value, part), WAD - q.discount)
         if part != WAD:
             q.price += q.premium
     if q.kind != 0:
-        q.needs = self._needs(state, figures, convert(q.fraction, int256), q.price, q.premium)
+        q.needs = rounding._needs(state, figures, convert(q.fraction, int256), q.price, q.premium)
     return q
 
 
@@ -248,218 +225,12 @@ def _require_owner():
 
 
 @internal
-def _set_terms(t: ILiquidation.Terms):
-    """
-    @notice Changes the terms. No prices rise with time, and none falls at once.
-    """
-    assert t.first_discount >= 10**15 and t.first_discount <= t.knee_discount, "liquidation: discount"
-    assert t.knee_discount <= 5 * 10**17, "liquidation: discount"
-    assert t.knee_seconds >= 60 and t.knee_seconds < t.solvent_seconds, "liquidation: seconds"
-    assert t.solvent_seconds <= 7 * 86_400, "liquidation: seconds"
-    assert t.insolvent_seconds >= 60 and t.insolvent_seconds <= 7 * 86_400, "liquidation: seconds"
-    assert t.minimum_slice != 0 and t.minimum_slice <= WHOLE, "liquidation: slice"
-    assert t.fee <= 5 * 10**16, "liquidation: fee"
-    assert t.reward <= 1_000 * 10**18 and t.reward_share <= 10**17, "liquidation: reward"
-    self.terms = t
-    log ILiquidation.TermsSet(terms=t)
-
-
-@internal
 @pure
 def _is_unhealthy(figures: IMarginEngine.Assessment) -> bool:
     """
     @return Whether an account may be sold: unhealthy even if stale prices were better by STALE_FACTOR times their value.
     """
     return figures.equity_maintenance + STALE_FACTOR * figures.stale_value < figures.maintenance
-
-
-@internal
-@view
-def _is_dead(a: ILiquidation.Auction, t: ILiquidation.Terms, figures: IMarginEngine.Assessment) -> bool:
-    """
-    @return Whether nobody can buy the account at a discount to its value any more.
-    """
-    return figures.net_value <= 0 or block.timestamp > a.started + t.solvent_seconds
-
-
-@internal
-@view
-def _is_marked(a: ILiquidation.Auction, t: ILiquidation.Terms) -> bool:
-    """
-    @return Whether the falling price is in force.
-    """
-    return a.marked != 0 and block.timestamp <= a.marked + 2 * t.insolvent_seconds
-
-
-@internal
-@view
-def _discount(a: ILiquidation.Auction, t: ILiquidation.Terms) -> int256:
-    """
-    @return The discount now.
-    """
-    return auction.discount(
-        block.timestamp - a.started, t.first_discount, t.knee_discount, t.knee_seconds, t.solvent_seconds
-    )
-
-
-@internal
-@view
-def _falling_price(
-    a: ILiquidation.Auction, t: ILiquidation.Terms, figures: IMarginEngine.Assessment, whole: bool
-) -> int256:
-    """
-    @return What a bidder pays for all of the account now. Whoever takes one that hardly needs margin earns the reward, but not
-            for a part of it: by parts it would be earned many times.
-    """
-    bonus: int256 = figures.maintenance
-    if whole:
-        bonus = max(bonus, convert(t.reward, int256))
-    return auction.falling_price(figures.net_value, bonus, block.timestamp - a.marked, t.insolvent_seconds)
-
-
-@internal
-@pure
-def _limit(
-    t: ILiquidation.Terms, figures: IMarginEngine.Assessment, discount: int256, premium: int256
-) -> int256:
-    """
-    @return The largest fraction that may be sold of an account with net value.
-    """
-    return auction.largest_slice(
-        figures.initial - figures.equity_initial,
-        figures.net_value,
-        WAD - discount - self._fee_rate(t, discount),
-        SMALL + PREMIUMS * premium,
-        convert(t.minimum_slice, int256),
-    )
-
-
-@internal
-@pure
-def _fee_rate(t: ILiquidation.Terms, discount: int256) -> int256:
-    """
-    @return What of net value sold goes to the fund: no more than the bidder pays.
-    """
-    return min(convert(t.fee, int256), WAD - discount)
-
-
-@internal
-@view
-def _premium(legs: DynArray[uint256, MAX_LEGS], market_data: address) -> int256:
-    """
-    @return What a millionth of a unit of every leg can be worth and need at most, 1e-18 quote units.
-    """
-    total: int256 = 0
-    underlying: uint256 = 0
-    spot: int256 = 0
-    for word: uint256 in legs:
-        if position.underlying(word) != underlying:
-            underlying = position.underlying(word)
-            words: DynArray[uint256, 33] = []
-            fresh: bool = False
-            words, fresh = staticcall IMarketData(market_data).read(underlying, [])
-            spot = convert(words[0] >> 184, int256) * 10**9
-        total += SPOTS * spot + STRIKES * position.strike(word) + FLAT
-    return fixed_point.div_up(total, MILLION)
-
-
-@internal
-@pure
-def _needs(
-    state: IMarginEngine.Account,
-    figures: IMarginEngine.Assessment,
-    fraction: int256,
-    price: int256,
-    premium: int256,
-) -> int256:
-    """
-    @return Cash with which a bidder that has nothing else has initial margin with that fraction: the price and its part of
-            IM - E. Of collateral it gets whole units, so that only all of it is a known part.
-    """
-    needs: int256 = price + fixed_point.mul_up(figures.initial - figures.equity_initial, fraction) + ROUNDING
-    if fraction != WAD:
-        if len(state.holdings) != 0:
-            return max_value(int256)
-        needs += premium
-    if not figures.fresh:
-        return max_value(int256)
-    return needs
-
-
-@internal
-def _start(
-    account: uint256, starter: uint256, figures: IMarginEngine.Assessment, fund: int256
-) -> ILiquidation.Sale:
-    """
-    @notice Starts an auction for a reward, or marks whether the account of a running one has net value.
-    @param account Unhealthy.
-    @param starter Account that is rewarded.
-    @param figures Of the account, some scenarios perhaps left out.
-    @param fund Cash of the fund.
-    """
-    t: ILiquidation.Terms = self.terms
-    a: ILiquidation.Auction = self._auctions[account]
-    is_new: bool = a.started == 0
-    if is_new:
-        a.started = block.timestamp
-    dead: bool = self._is_dead(a, t, figures)
-    sale: ILiquidation.Sale = empty(ILiquidation.Sale)
-    sale.needs = min_value(int256)
-    if is_new:
-        reward: int256 = min(
-            convert(t.reward, int256), fixed_point.mul_down(figures.maintenance, convert(t.reward_share, int256))
-        )
-        if figures.net_value >= reward:
-            sale.account_cash = -reward
-        elif fund >= reward:
-            sale.fund_cash = -reward
-        else:
-            reward = 0
-        sale.bidder_cash = reward
-        log ILiquidation.AuctionStarted(
-            account=account, starter=starter, reward=convert(reward, uint256), insolvent=dead
-        )
-    else:
-        # Once it has begun to fall, the price falls to its end; after a time there it begins anew.
-        assert (not self._is_marked(a, t)) if dead else a.marked != 0, "liquidation: running"
-        log ILiquidation.AuctionMarked(account=account, insolvent=dead)
-    self._auctions[account].started = a.started
-    self._mark(account, dead, figures.maintenance - figures.net_value)
-    return sale
-
-
-@internal
-def _mark(account: uint256, dead: bool, exposure: int256):
-    """
-    @notice Lets the price of an account without net value fall from now on, or no more.
-    @param account In auction.
-    @param dead Whether it falls.
-    @param exposure What that can cost the fund.
-    """
-    counted: bool = dead and exposure >= DUST
-    if counted != self._auctions[account].counted:
-        self._auctions[account].counted = counted
-        if counted:
-            self.insolvent_running += 1
-        else:
-            self.insolvent_running -= 1
-    marked: uint256 = 0
-    if dead:
-        marked = block.timestamp
-    if marked != self._auctions[account].marked:
-        self._auctions[account].marked = marked
-    if not dead and self._auctions[account].deleveraged != 0:
-        self._auctions[account].deleveraged = 0
-
-
-@internal
-def _end(account: uint256):
-    """
-    @notice Forgets an auction.
-    """
-    self._mark(account, False, 0)
-    self._auctions[account] = empty(ILiquidation.Auction)
-    log ILiquidation.AuctionEnded(account=account)
 
 
 @internal
@@ -475,8 +246,8 @@ def _slice(
     """
     @notice Sells a fraction of everything.
     """
-    t: ILiquidation.Terms = self.terms
-    a: ILiquidation.Auction = self._auctions[account]
+    t: ILiquidation.Terms = auctions.terms
+    a: ILiquidation.Auction = auctions._auctions[account]
     fraction: int256 = convert(min(bid.fraction, WHOLE), int256)
     least: int256 = convert(t.minimum_slice, int256)
     price: int256 = 0
@@ -484,22 +255,22 @@ def _slice(
     fund_cash: int256 = 0
     left: int256 = -1
     if bid.kind == SOLVENT:
-        assert not self._is_dead(a, t, figures), "liquidation: no value"
-        discount: int256 = self._discount(a, t)
-        limit: int256 = self._limit(t, figures, discount, premium)
+        assert not auctions._is_dead(a, t, figures), "liquidation: no value"
+        discount: int256 = auctions._discount(a, t)
+        limit: int256 = auctions._limit(t, figures, discount, premium)
         fraction = min(fraction, limit)
         least = min(least, limit)
         # Up, for the account.
         value: int256 = fixed_point.mul_up(figures.net_value, fraction)
         price = fixed_point.mul_up(value, WAD - discount)
-        fund_cash = fixed_point.mul_down(value, self._fee_rate(t, discount))
+        fund_cash = fixed_point.mul_down(value, auctions._fee_rate(t, discount))
         # E_mm - MM afterwards.
         left = fixed_point.mul_down(figures.equity_maintenance - figures.maintenance, WAD - fraction) + price - fund_cash
     else:
         assert bid.kind == INSOLVENT, "liquidation: kind"
-        assert self._is_dead(a, t, figures), "liquidation: has value"
-        assert self._is_marked(a, t), "liquidation: not marked"
-        price = fixed_point.mul_up(self._falling_price(a, t, figures, fraction == WAD), fraction)
+        assert auctions._is_dead(a, t, figures), "liquidation: has value"
+        assert auctions._is_marked(a, t), "liquidation: not marked"
+        price = fixed_point.mul_up(auctions._falling_price(a, t, figures, fraction == WAD), fraction)
         fund_cash = min(price, 0)
         # What the fund does not have it may owe only when everything else has been tried.
         assert -fund_cash <= max(fund, 0) or a.deleveraged != 0, "liquidation: fund is short"
@@ -522,7 +293,7 @@ def _slice(
     sale.fund_cash = fund_cash
     # The premium is the account's even where the fund pays for the rest.
     sale.account_cash = price - cash - fund_cash
-    sale.needs = self._needs(state, figures, fraction, price, premium)
+    sale.needs = rounding._needs(state, figures, fraction, price, premium)
     log ILiquidation.Sold(
         account=account,
         bidder=bidder,
@@ -533,7 +304,7 @@ def _slice(
         fund=fund_cash,
     )
     if fraction == WAD or (left >= 0 and figures.fresh):
-        self._end(account)
+        auctions._end(account)
     return sale
 
 
@@ -550,15 +321,15 @@ def _target(
     """
     @notice Sells legs of the bidder's choice at its price, where that helps the account at least as much as a slice.
     """
-    t: ILiquidation.Terms = self.terms
-    a: ILiquidation.Auction = self._auctions[account]
-    assert not self._is_dead(a, t, figures), "liquidation: no value"
+    t: ILiquidation.Terms = auctions.terms
+    a: ILiquidation.Auction = auctions._auctions[account]
+    assert not auctions._is_dead(a, t, figures), "liquidation: no value"
     assert len(bid.package) != 0, "liquidation: package"
     assert figures.fresh, "liquidation: stale data"
-    discount: int256 = self._discount(a, t)
-    rate: int256 = self._fee_rate(t, discount)
+    discount: int256 = auctions._discount(a, t)
+    rate: int256 = auctions._fee_rate(t, discount)
     lost: int256 = discount + rate
-    limit: int256 = self._limit(t, figures, discount, premium)
+    limit: int256 = auctions._limit(t, figures, discount, premium)
 
     sale: ILiquidation.Sale = empty(ILiquidation.Sale)
     sale.package = self._chosen(state.legs, bid.package)
@@ -603,7 +374,7 @@ def _target(
         fund=fee,
     )
     if then.equity_maintenance - fee >= then.maintenance:
-        self._end(account)
+        auctions._end(account)
     return sale
 
 

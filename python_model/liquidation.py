@@ -22,7 +22,7 @@ from fractions import Fraction
 
 from python_model.margin import assess
 from python_model.methodology import Methodology
-from python_model.portfolio import Book, Market, Position, mark, net
+from python_model.portfolio import Book, Kind, Market, Position, mark, net
 
 # What a unit of a leg can be worth and need together, at most: so many times spot and strike, and USD for flat charges.
 SPOTS, STRIKES, FLAT = 6.0, 4.0, 250.0
@@ -151,7 +151,8 @@ def premium(positions: tuple[Position, ...], market: Market) -> float:
     market : Market
     """
     each = (SPOTS * market.underlyings[p.underlying].spot + STRIKES * (p.strike or 0.0) + FLAT for p in positions)
-    return sum(each) / SIZE
+    funding = (abs(market.underlyings[p.underlying].perp_funding) for p in positions if p.kind is Kind.PERP)
+    return (sum(each) + sum(funding)) / SIZE
 
 
 def largest_slice(f: Figures, off: float, rounding: float, terms: Terms) -> float:

@@ -166,7 +166,8 @@ class Situation:
     start_of_late: int
     fraction: Fraction
     leg: float  # which leg a bidder wants, and with `fraction` how much of it
-    loss: float  # of the account's net value, at which it does
+    loss: float  # of what the account loses by the largest slice, at which it does
+    funding: float  # of the chain, by which its premium exceeds that of the model, which has none; USD
 
     @property
     def flat(self) -> Book:
@@ -198,13 +199,15 @@ def slice_tolerance(s: Situation, elapsed: int) -> float:
     """Of the largest slice.
 
     By m / (m + n), m being IM - E, which errs by 2 tolerances, and n being NV times at most 1: at most 3 tolerances
-    over m + n. By least / NV, where that is less than 1: at most a tolerance over NV.
+    over m + n. By least / NV, where that is less than 1: at most a tolerance, and ten
+    times what the premiums differ by, over NV.
     """
     f = s.figures
     off = liquidation.discount(elapsed, TERMS)
     missing = f.initial - f.equity_initial
     kept = f.net_value * (1.0 - off - liquidation.fee_rate(off, TERMS))
-    return 3.0 * s.tolerance / max(min(missing + kept, f.net_value), s.tolerance) + RELATIVE
+    error = 3.0 * s.tolerance + liquidation.PREMIUMS * s.funding
+    return error / max(min(missing + kept, f.net_value), s.tolerance) + RELATIVE
 
 
 def cases(s: Situation, a: Auctions, names: dict[str, int], clock: chain.Clock) -> Iterator[Case]:
@@ -251,13 +254,16 @@ def start(s: Situation, a: Auctions, fund: float) -> Case:
 
 
 def targeted(s: Situation, a: Auctions, names: dict[str, int], clock: chain.Clock) -> Case:
-    """A bid for a part of a leg, at the mark less a loss."""
+    """A bid for a part of a leg, at the mark less a loss, of which the fee takes a part."""
     book, f = s.flat, s.figures
+    off = liquidation.discount(s.solvent_seconds, TERMS)
+    rounding = liquidation.premium(book.positions, s.market)
+    most = liquidation.largest_slice(f, off, rounding, TERMS) * f.net_value * off if f.net_value > 0.0 else 0.0
     leg = book.positions[min(int(s.leg * len(book.positions)), len(book.positions) - 1)]
-    package = liquidation.part((leg,), s.fraction)
+    package = liquidation.part((leg,), s.fraction) or (leg,)
     rest = replace(book, positions=liquidation.less(book.positions, package))
     value = f.net_value - liquidation.figures(rest, s.market, s.methodology).net_value
-    price = round(value - s.loss * f.net_value, 6)
+    price = round(value - s.loss * most, 6)
     # At which price it is entered is between the bidder and the account: it pays the rest at once.
     cost = 0.0 if leg.kind.is_option else round(price / 3, 6)
     entry = chain.cost(package, s.market, names, clock)
@@ -289,7 +295,7 @@ def is_close(s: Situation, *call: Any) -> bool:
         or abs(x.gain * x.lost - x.loss * x.by_slice) <= rule
         or abs(x.loss - x.most_loss) <= 4 * d + slices * abs(x.lost)
         or (limit != 1.0 and 1.0 - limit <= slices)
-        or abs(x.above - x.most_above) <= 6 * d + slices * span
+        or abs(x.above - x.most_above) <= 6 * d + slices * span + s.funding
     )
 
 
@@ -305,6 +311,13 @@ def proportion(amount: int, fraction: int) -> int:
     """A fraction of an amount, towards zero."""
     part = abs(amount) * fraction // WAD
     return part if amount >= 0 else -part
+
+
+def paid_funding(bench: Bench, time: int, legs: list[int]) -> float:
+    """What the funding of a millionth of each perpetual is, USD."""
+    perps = (word for word in legs if (word >> 144) & 255 == chain.KINDS[Kind.PERP])
+    paid = (chain.call_at(bench.deployment.market_data.funding, time, word >> 248) for word in perps)
+    return sum(abs(chain.as_float(amount)) for amount in paid) / liquidation.SIZE
 
 
 def uncut(bench: Bench, time: int, fraction: int, legs: list[int]) -> float:
@@ -361,7 +374,7 @@ def compare(bench: Bench, preset: str, time: int, state: Any, s: Situation, case
     # Of prices: net value errs by d, once with the discount and once with the time passed, and so does the requirement.
     money = abs(chain.as_float(cash)) + abs(chain.as_float(cost)) + sum(a * p for _, a, p, *_ in holdings) / WAD**2
     span = abs(s.figures.net_value) + abs(s.figures.initial) + abs(s.figures.equity_initial) + money
-    within = 3 * d + slices * span + RELATIVE * span + 1e-15
+    within = 3 * d + slices * span + RELATIVE * span + 1e-15 + s.funding
     near(
         f"{case.name}: price",
         moved_cash - got.bidder_cash if case.name != "start" else 0,

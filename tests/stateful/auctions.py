@@ -18,6 +18,7 @@ from tests.stateful.state import (
     INSOLVENT,
     KEPT,
     LIQUIDATION,
+    PERP,
     PREMIUMS,
     SMALL,
     SOLVENT,
@@ -112,7 +113,9 @@ class AuctionMirror(TradingMirror):
         """What a millionth of a unit of every leg can be worth and need at most, rounded up."""
         spots = {i: round(self.market[name].spot * 10**9) * 10**9 for name, i in self.names.items()}
         legs = account.legs
-        return quotient_up(sum(SPOTS * spots[i.underlying] + STRIKES * i.strike * 10**12 + FLAT for i in legs), 10**6)
+        each = (SPOTS * spots[i.underlying] + STRIKES * i.strike * 10**12 + FLAT for i in legs)
+        funding = (abs(self.funding(self.name_of[i.underlying])) for i in legs if i.kind == PERP)
+        return quotient_up(sum(each) + sum(funding), 10**6)
 
     def largest_slice(self, figures: Judgement, discount: int, premium: int) -> tuple[int, bool]:
         """The largest fraction of an account with net value, rounded up; and whether that restores initial margin."""
