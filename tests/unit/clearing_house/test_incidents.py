@@ -6,12 +6,16 @@ yETH and KyberSwap `test_dust`, replayed and malleable signatures `exchange/test
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from python_model.portfolio import SVI
 from scripts import protocol
 from tests.unit.protocol_fixtures import (
     BTC,
     ETH,
+    INSOLVENT,
     QUOTE,
     SOLVENT,
     TRANSFER,
@@ -136,6 +140,79 @@ def test_maker_2020_what_nobody_bids_for_stays_where_it_is(world: World) -> None
     sale = world.sell(account)
     assert sale.price * WAD >= sale.net_value * sale.fraction // WAD * 98 * WAD // 100
     assert limit < WAD
+
+
+def test_maker_2020_a_night_without_bids_gives_nothing_away(world: World) -> None:
+    """Gas fifty times as dear, nobody bids: after twelve hours nothing is sold by itself, and no price is nothing.
+
+    Whoever comes at last marks the account, and the price falls anew, from its value: not from where it was at night.
+    """
+    account = world.open(world.taker, usd=4_500)
+    world.trade(account, world.making, perp(10))
+    world.move(0.85)
+    world.start_auction(account)
+    world.wait(11 * 3_600)
+    world.move(0.85)
+    late = world.quote_of(account)
+    assert late.kind == SOLVENT and late.price > 0
+    for _ in range(2):
+        world.wait(4 * 3_600)
+        world.move(0.85)
+        for kind in (SOLVENT, INSOLVENT):
+            assert world.try_bid(account, world.bidding, kind) in ("liquidation: no value", "liquidation: not marked")
+        world.start_auction(account)
+        assert world.quote_of(account).price == world.figures(account).net_value
+    assert world.sizes(account) != {}
+
+
+def test_derive_neither_strike_zero_nor_a_bad_surface_stops_a_liquidation(world: World) -> None:
+    """INV-11: no option has a strike of zero, and where a surface says nonsense margin is computed all the same."""
+    account = world.open(world.taker, usd=4_500)
+    assert world.try_trade(account, world.making, (ETH, world.month, 0, 2, 10**6, 10**9)) == "position: strike"
+    world.trade(account, world.making, perp(9), world.marked(call(world.month, 2_000, -0.1)))
+    fallen = moved(world.markets[ETH], 0.85)
+    bad = SVI(-5.0, 0.6, -0.999, 3.0, 0.001, 28 / 365, fallen.spot)
+    world.publish(ETH, replace(fallen, expiries=tuple(replace(e, svi=bad) for e in fallen.expiries)))
+    assert world.health(account) < 0
+    sale = world.sell(account)
+    assert sale.fraction > 0
+    world.check_ledger()
+
+
+def test_derive_terms_that_change_on_the_way_make_a_bid_fail_and_nothing_else(world: World) -> None:
+    """Sniped parameters: a bid carries its kind, its price, its fractions and its deadline."""
+    account = world.open(world.taker, usd=4_500)
+    world.trade(account, world.making, perp(10))
+    world.move(0.85)
+    world.start_auction(account)
+    q = world.quote_of(account)
+    limits = {"max_price": q.price, "min_fraction": q.fraction, "deadline": world.now + 60}
+    assert world.try_bid(account, world.bidding, SOLVENT, **limits) is None
+    world.set_terms(first_discount=WAD // 1000)
+    assert world.try_bid(account, world.bidding, SOLVENT, **limits) in (
+        "liquidation: price",
+        "liquidation: below minimum",
+    )
+    world.set_terms(minimum_slice=WAD)
+    assert world.try_bid(account, world.bidding, SOLVENT, **limits) == "liquidation: price"
+    world.set_terms()
+    assert world.try_bid(account, world.bidding, INSOLVENT, **limits) == "liquidation: has value"
+    world.wait(61)
+    world.move(0.85)
+    assert world.try_bid(account, world.bidding, SOLVENT, **limits) == "liquidation: deadline"
+
+
+def test_derive_128_legs_are_no_shield_of_gas(world: World) -> None:
+    """An account as long as may be is sold, its auction started by the bid, for at most 7M gas."""
+    account, other = world.open(world.taker, usd=100_000), world.open(world.stranger, usd=10**7)
+    for at in range(0, 128, 16):
+        rows = (call(world.month, 1_500 + 10 * i, -1 if i % 2 else 0.5, 60) for i in range(at, at + 16))
+        world.trade(account, other, *rows)
+    world.drain(account)
+    world.move(1.1)
+    assert len(world.house.book(account)) == 128 and world.health(account) < 0
+    bid = (world.house.bid, account, world.bidding, protocol.bid(SOLVENT))
+    assert world.gas(*bid, sender=world.bidder) <= 7_000_000
 
 
 def test_derive_nobody_puts_dust_into_a_bidders_account(world: World) -> None:

@@ -72,6 +72,16 @@ class Stage:
         self.wait(FALL)
         return account
 
+    def bankrupt_among(self, sizes: dict[int, float]) -> int:
+        """Long perpetuals entered at 2,000 against several accounts, ten in all; fallen to 1,000."""
+        account = self.world.open(self.world.taker, usd=4_500)
+        for against, size in sizes.items():
+            self.world.trade(account, against, perp(size))
+        self.move(0.5)
+        self.world.start_auction(account)
+        self.wait(FALL)
+        return account
+
     def open(self, account: int) -> None:
         self.rounds.open(account, sender=self.world.stranger)
 
@@ -155,12 +165,7 @@ def test_the_fund_pays_for_what_is_closed_alone(stage: Stage) -> None:
     """Else the account would have its money, and its owner the legs, should the price come back."""
     world = stage.world
     speck = world.open(world.bidder, usd=1_000)
-    account = world.open(world.taker, usd=4_500)
-    world.trade(account, speck, perp(0.1))
-    world.trade(account, world.making, perp(9.9))
-    stage.move(0.5)
-    world.start_auction(account)
-    stage.wait(FALL)
+    account = stage.bankrupt_among({speck: 0.1, world.making: 9.9})
     stage.post(FUND, 2_000)
     fund = world.house.cash(FUND)
     (event,) = stage.share(account, speck)
@@ -202,12 +207,7 @@ def test_counterparties_bear_it_in_proportion_to_what_they_close(stage: Stage) -
     """And at one price, in whatever order."""
     world = stage.world
     small, large = world.open(world.bidder, usd=100_000), world.open(world.bidder, usd=100_000)
-    account = world.open(world.taker, usd=4_500)
-    world.trade(account, small, perp(4))
-    world.trade(account, large, perp(6))
-    stage.move(0.5)
-    world.start_auction(account)
-    stage.wait(FALL)
+    account = stage.bankrupt_among({small: 4, large: 6})
     losses = {event.candidate: event.loss for event in stage.share(account, small, large)}
     assert abs(losses[small] - 2_200 * WAD) <= ENGINE and abs(losses[large] - 3_300 * WAD) <= ENGINE
     assert (stage.net_value(account), world.house.book(account)) == (0, [])
@@ -217,12 +217,7 @@ def test_counterparties_bear_it_in_proportion_to_what_they_close(stage: Stage) -
 def test_what_is_not_closed_keeps_its_part_of_the_deficit(stage: Stage) -> None:
     world = stage.world
     small = world.open(world.bidder, usd=100_000)
-    account = world.open(world.taker, usd=4_500)
-    world.trade(account, small, perp(4))
-    world.trade(account, world.making, perp(6))
-    stage.move(0.5)
-    world.start_auction(account)
-    stage.wait(FALL)
+    account = stage.bankrupt_among({small: 4, world.making: 6})
     (event,) = stage.share(account, small)
     assert abs(event.loss - 2_200 * WAD) <= ENGINE
     assert abs(stage.net_value(account) + 3_300 * WAD) <= ENGINE
