@@ -18,7 +18,9 @@ from silverback import SilverbackBot
 
 from python_model.keeper import Policy
 from scripts.keeper import ROOT, check_bidder, read_deployment, read_method
-from scripts.keeping import ApeWallet, Journal, Keeper, Metrics, Report, connect
+from scripts.keeper_records import Journal, Metrics, Report
+from scripts.keeping import Keeper, connect
+from scripts.wallet import ApeWallet
 
 bot = SilverbackBot()
 # Blocks may come while a round goes on: the next round sees them all.

@@ -28,8 +28,10 @@ from python_model import methodology  # noqa: E402
 from python_model.keeper import Policy  # noqa: E402
 from scripts import protocol  # noqa: E402
 from scripts.chain_state import ChainError, World, is_preset  # noqa: E402
-from scripts.keeping import GWEI, ApeWallet, Hedge, Journal, Keeper, Metrics, connect  # noqa: E402
+from scripts.keeper_records import Hedge, Journal, Metrics  # noqa: E402
+from scripts.keeping import GWEI, Keeper, connect  # noqa: E402
 from scripts.options import NetworkCommand, read_account, unlock, wrong  # noqa: E402
+from scripts.wallet import ApeWallet  # noqa: E402
 
 DEFAULT = Policy()
 # What a key must be allowed to do for the bidder's account.
@@ -160,7 +162,9 @@ def check_bidder(world: World, bidder: int | None, address: str | None) -> int:
     show_default=True,
     help="Start, mark, end and absorb what nobody pays for.",
 )
-@click.option("--hedge", metavar="MODULE:NAME", help="Callable that is told of each purchase (`keeping.Purchase`).")
+@click.option(
+    "--hedge", metavar="MODULE:NAME", help="Callable that is told of each purchase (`keeper_records.Purchase`)."
+)
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads of repricing.")
 @click.option("--metrics-port", type=click.IntRange(1, 65_535), help="Serve Prometheus metrics on this port.")
 def cli(

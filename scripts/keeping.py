@@ -7,15 +7,12 @@ and figures.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, TextIO
+from dataclasses import asdict
+from typing import Any
 
 from eth_abi.abi import decode
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from python_model import keeper
 from python_model.keeper import Act, Candidate, Policy, Purse, Step
@@ -24,6 +21,8 @@ from python_model.portfolio import Collateral, Market
 from python_model.screening import Books, Figures, reprice
 from scripts import chain, protocol
 from scripts.chain_state import Account, Auction, ChainError, Head, Node, Refused, View, World, books, expiries, reason
+from scripts.keeper_records import Hedge, Journal, Metrics, Purchase, Report
+from scripts.wallet import Wallet
 
 # Kinds of bid by act; ends and absorptions are functions of their own.
 KINDS = {
@@ -41,118 +40,6 @@ MOST_BLOCKS = 1_000
 IN_FLIGHT = 16
 GWEI = 10**9
 WAD = 1e18
-
-
-class Wallet(Protocol):
-    """Who signs and pays."""
-
-    @property
-    def address(self) -> str:
-        """Who it is."""
-        ...
-
-    def sign(self, transaction: dict[str, int | str]) -> str:
-        """The raw transaction, hexadecimal, of `to`, `data`, `gas`, `nonce` and the two fees in wei."""
-        ...
-
-
-@dataclass(frozen=True)
-class ApeWallet:
-    """An account of ape's: of a key file, a plugin, or a test account."""
-
-    account: Any
-    provider: Any
-
-    @property
-    def address(self) -> str:
-        """Its address."""
-        return str(self.account.address)
-
-    def sign(self, transaction: dict[str, int | str]) -> str:
-        """Sign as ape does; ChainError where the account declines."""
-        row = self.provider.network.ecosystem.create_transaction(
-            type=2,
-            chainId=self.provider.chain_id,
-            to=transaction["to"],
-            data=bytes.fromhex(str(transaction["data"])[2:]),
-            gas=transaction["gas"],
-            nonce=transaction["nonce"],
-            value=0,
-            maxFeePerGas=transaction["max_fee"],
-            maxPriorityFeePerGas=transaction["tip"],
-        )
-        row.sender = self.account.address
-        done = self.account.sign_transaction(row)
-        if done is None:
-            raise ChainError(f"{self.address} does not sign; unlock the account")
-        return "0x" + bytes(done.serialize_transaction()).hex()
-
-
-@dataclass(frozen=True)
-class Purchase:
-    """What a bid has bought, for whoever hedges it: `delta` in USD by underlying, as screened before the sale."""
-
-    account: int
-    fraction: float
-    price: float
-    delta: Mapping[str, float]
-    transaction: str
-
-
-Hedge = Callable[[Purchase], None]
-
-
-class Journal:
-    """Structured logs: one JSON object a line."""
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        """Writes to standard output, if to nothing else."""
-        self.stream = stream or sys.stdout
-
-    def write(self, event: str, **fields: Any) -> None:
-        """One line: time, event and fields; floats in six digits."""
-        rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in fields.items()}
-        row = {"time": round(time.time(), 3), "event": event, **rounded}
-        self.stream.write(json.dumps(row, default=str) + "\n")
-        self.stream.flush()
-
-
-class Metrics:
-    """What Prometheus is told, on a registry of its own."""
-
-    def __init__(self) -> None:
-        """Everything at zero."""
-        self.registry = CollectorRegistry()
-        r = self.registry
-        self.block = Gauge("keeper_block", "Number of the last block seen", registry=r)
-        self.lag = Gauge("keeper_lag_seconds", "Age of the last block when it was seen", registry=r)
-        self.accounts = Gauge("keeper_accounts", "Accounts watched", registry=r)
-        self.near = Gauge("keeper_near", "Accounts asked about in the last round", registry=r)
-        self.unhealthy = Gauge("keeper_unhealthy", "Accounts unhealthy on chain in the last round", registry=r)
-        self.running = Gauge("keeper_auctions", "Auctions running", registry=r)
-        self.fund = Gauge("keeper_fund_usd", "Cash of the insurance fund", registry=r)
-        self.free = Gauge("keeper_free_usd", "Equity of the bidder above initial margin", registry=r)
-        self.seconds = Histogram("keeper_round_seconds", "Of a whole round", registry=r)
-        self.repricing = Histogram("keeper_reprice_seconds", "Of repricing all accounts", registry=r)
-        self.sent = Counter("keeper_transactions", "Transactions by act and outcome", ("act", "outcome"), registry=r)
-        self.bought = Counter("keeper_bought_usd", "Net value bought", registry=r)
-        self.gas = Counter("keeper_gas", "Gas used", registry=r)
-        self.errors = Counter("keeper_errors", "Rounds that failed", registry=r)
-
-
-@dataclass
-class Report:
-    """What a round found and did; seconds by phase. `unhealthy` and `near` are ids of accounts."""
-
-    block: int = 0
-    accounts: int = 0
-    read: int = 0
-    near: list[int] = field(default_factory=list)
-    unhealthy: list[int] = field(default_factory=list)
-    done: dict[str, int] = field(default_factory=dict)
-    failed: int = 0
-    refused: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Keeper:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import click
 import pytest
 
-from scripts.keeping import Report
+from scripts.keeper_records import Report
 from tests.integration.nodes import ROOT
 
 BESIDE = "Silverback is installed beside the locked packages, by whoever wants the bot"

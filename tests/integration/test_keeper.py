@@ -25,7 +25,9 @@ from python_model.keeper import Policy
 from scripts import chain, protocol
 from scripts import keeper as command
 from scripts.chain_state import Account, Node, View, World, books, expiries, is_preset
-from scripts.keeping import ApeWallet, Journal, Keeper, Metrics, Purchase
+from scripts.keeper_records import Journal, Metrics, Purchase
+from scripts.keeping import Keeper
+from scripts.wallet import ApeWallet
 from tests.integration.nodes import ROOT
 from tests.unit import protocol_fixtures as fixtures
 from tests.unit.protocol_fixtures import BTC, CALL, EMPTY, ETH, FUND, PERP, PUT, SPOT, deploy_world
