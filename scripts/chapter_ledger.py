@@ -55,7 +55,7 @@ def facts(stage: Stage, steps: Sequence[Step], sums: Conservation, saved: str) -
 def chapter(stage: Stage, sums: Conservation) -> Chapter:
     """Add up, and tell."""
     return Chapter(
-        "8. The books balance",
+        "9. The books balance",
         [
             conserved(sums),
             agreed(stage),

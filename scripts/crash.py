@@ -167,9 +167,10 @@ def compare_sale(stage: Stage, sale: Sale, mined: int, elapsed: int, fraction: f
         see(moved, expected, cash)
     # Sizes are cut to a millionth, on either side of which two fractions may be.
     left = {p.instrument: p.size for p in sale.after[0].book.positions}
-    for p, gone in zip(book.positions, model.package, strict=True):
+    gone = {p.instrument: p.size for p in model.package}
+    for p in book.positions:
         off = abs(p.size) * worth / f.net_value + 1e-6
-        see(left.get(p.instrument, 0.0), p.size - gone.size, off)
+        see(left.get(p.instrument, 0.0), p.size - gone.get(p.instrument, 0.0), off)
 
 
 @dataclass(frozen=True)

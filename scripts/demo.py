@@ -32,10 +32,12 @@ from scripts import (  # noqa: E402
     chapter_life,
     chapter_package,
     chapter_volatility,
+    chapter_waterfall,
     crash,
     market_path,
     report,
     story,
+    waterfall,
 )
 
 TITLE = "Portfolio margin through a crash"
@@ -89,6 +91,13 @@ def volatility(console: Console, contracts: SimpleNamespace, stage: story.Stage)
     return chapter_volatility.chapter("7. A scan range that follows volatility", stage.methodology, course)
 
 
+def losses(console: Console, contracts: SimpleNamespace) -> tuple[report.Chapter, bool]:
+    """An auction with a keeper, and a loss through the waterfall, on deployments of their own; whether sums hold."""
+    with progress_bar(console, "an auction and a loss, stage by stage", waterfall.STEPS) as (progress, task):
+        told = waterfall.play(contracts, ape.accounts.test_accounts[:6], lambda: progress.advance(task))
+    return chapter_waterfall.chapter("8. Who bears a loss", told), told.holds
+
+
 @click.command(cls=ConnectedProviderCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--out",
@@ -109,7 +118,8 @@ def cli(provider: Any, out: Path) -> None:
     5. The crash of 5 and 6 February 2026, replayed on the chain, liquidations included.
     6. An expiry on the way: its settlement price, and who got what.
     7. The worst week of ETH, and the scan range that followed its volatility, on the chain.
-    8. The sums: money and positions conserved, contract beside model, gas of each step.
+    8. An auction with a keeper, live, and a loss from the account that made it to everybody's cash and back.
+    9. The sums: money and positions conserved, contract beside model, gas of each step.
 
     Mints worthless tokens and moves the chain's clock: it runs on local networks alone. Ends with 1 where contract and
     model differ by more than their proven bound allows, or where a sum is off.
@@ -143,10 +153,12 @@ def cli(provider: Any, out: Path) -> None:
     sums = story.conservation(stage)
     week = volatility(console, contracts, stage)
     tell(week)
+    loss, holds = losses(console, contracts)
+    tell(loss)
     tell(chapter_ledger.chapter(stage, sums))
     facts = chapter_ledger.facts(stage, steps, sums, chapter_capital.saved_by_maker(chapters[0]))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(report.page(TITLE, LEAD, facts, chapters), encoding="utf-8")
     console.print(f"\nReport: {out.resolve()} ({time.monotonic() - began:.0f} s)", highlight=False, soft_wrap=True)
-    if not chapter_ledger.sound(stage, sums):
+    if not (chapter_ledger.sound(stage, sums) and holds):
         raise SystemExit(1)

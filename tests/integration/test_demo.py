@@ -43,6 +43,9 @@ TITLES = (
     "The week, half a day at a time",
     "The largest rise within 24 hours",
     "Through the contract: the scan range that the chain has held",
+    "Bought by a keeper that watched the chain",
+    "Who bears the loss, USD",
+    "Whose money there is, USD",
     "Gas of each step, as the chain charged it",
 )
 STRATEGIES = ("long call", "covered call", "short straddle", "iron condor", "synthetic v. perp", "calendar spread",
@@ -107,8 +110,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     report = tmp_path_factory.mktemp("demo") / "folder" / "report.html"
     command = [str(TOOLS / "ape"), "run", "demo", "--network", "ethereum:local:foundry", "--out", str(report)]
     environment = os.environ | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
-    # On a busy machine of two cores it takes a minute.
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    # A minute and a half; more where other tests share two cores with it.
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
     return Told(run, report)
 
 
@@ -199,6 +202,31 @@ def test_only_the_put_seller_is_liquidated_and_every_sale_makes_the_account_soun
     # Back to initial margin, which is a quarter above maintenance margin and a little more.
     assert all(125 <= cover < 130 for cover in after)
     assert set(told.column("Who paid what", "account")) == {"put seller", "bidder", "insurance fund", "sum"}
+
+
+def test_a_keeper_waits_for_a_discount_and_buys_what_restores_initial_margin(told: Told) -> None:
+    table = "Bought by a keeper that watched the chain"
+    minutes, discounts = told.numbers(table, "minute"), told.numbers(table, "discount")
+    assert len(minutes) == 2 and minutes == sorted(minutes)
+    assert all(2 < discount <= 30 for discount in discounts)
+    after, margin = told.numbers(table, "equity after\nUSD"), told.numbers(table, "initial margin\nUSD")
+    # The premium for rounding, and cents.
+    assert all(0 <= a - m <= 0.03 for a, m in zip(after, margin, strict=True))
+
+
+def test_a_loss_is_borne_in_order_and_nothing_is_lost_on_the_way(told: Told) -> None:
+    table = "Who bears the loss, USD"
+    heads = ("trader", "junior", "senior", "counterparties", "everybody's cash", "who withdrew", "nobody yet")
+    rows = list(zip(*(told.numbers(table, head) for head in heads), strict=True))
+    assert len(rows) == 9 and rows[0] == (0.0,) * 7
+    for trader, junior, senior, _, owed, cut, _ in rows[1:]:
+        assert trader == 4_500.0
+        assert senior == 0.0 or junior == 1_000.0, "junior before senior"
+        assert owed + cut == 0.0 or senior == 2_000.0, "senior before everybody"
+    assert rows[-1][4:] == (0.0, 0.0, 0.0), "all of it has come back"
+    assert any(row[5] > 0.0 for row in rows), "somebody withdrew meanwhile"
+    assert set(told.numbers("Whose money there is, USD", "sum")) == {307_500.0}
+    assert "to the last unit of 1e-18 USD" in told.words and "NOT TO THE LAST UNIT" not in told.words
 
 
 def test_what_one_side_of_a_liquidation_pays_the_other_gets(told: Told) -> None:
