@@ -187,7 +187,7 @@ def post(account: uint256, package: DynArray[uint256, positions.MAX_LEGS], cash:
     """
     assert authority.members[msg.sender], "clearing house: caller"
     ledger.reserve -= cash - cost
-    profit: int256 = positions._add(account, package, cost)
+    profit: int256 = positions._add(account, package, 1, cost)
     ledger._change(account, cash + profit)
 
 
@@ -291,8 +291,8 @@ def _trade(data: Bytes[MAX_DATA]):
     for word: uint256 in fill.restricted:
         positions._require_closing(fill.taker, fill.maker, word)
     open_before: DynArray[int256, positions.MAX_LEGS] = positions._open_interests(fill.package)
-    ledger._change(fill.taker, positions._add(fill.taker, fill.package, fill.cost) - fill.premium)
-    ledger._change(fill.maker, positions._add(fill.maker, positions._negate(fill.package), -fill.cost) + fill.premium)
+    ledger._change(fill.taker, positions._add(fill.taker, fill.package, 1, fill.cost) - fill.premium)
+    ledger._change(fill.maker, positions._add(fill.maker, fill.package, -1, fill.cost) + fill.premium)
     positions._require_caps(fill.package, open_before)
     solvency._charge(fill.taker, fill.taker_fee, fill.fee_account)
     solvency._charge(fill.maker, fill.maker_fee, fill.fee_account)

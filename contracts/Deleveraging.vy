@@ -245,7 +245,7 @@ def _can_bear(
     """
     after: IMarginEngine.Account = state
     longer: DynArray[int256, positions.MAX_LEGS] = []
-    after.legs, longer = positions._merge(state.legs, p.legs)
+    after.legs, longer = positions._merge(state.legs, p.legs, 1)
     after.cash -= cash
     after.cost += p.cost
     figures: IMarginEngine.Assessment = staticcall engine.assess(after)

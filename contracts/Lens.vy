@@ -91,7 +91,7 @@ def what_if(
         else:
             state.cash -= value
     longer: DynArray[int256, positions.MAX_LEGS] = []
-    state.legs, longer = positions._merge(state.legs, package)
+    state.legs, longer = positions._merge(state.legs, package, 1)
     after: IMarginEngine.Assessment = staticcall IMarginEngine(staticcall house.engine()).assess(state)
     # The engine knows nothing of the age of collateral prices.
     after.fresh = after.fresh and (before.fresh or len(state.holdings) == 0)

@@ -336,7 +336,7 @@ def _target(
     sale.cost = bid.cost
     longer: DynArray[int256, MAX_LEGS] = []
     after: IMarginEngine.Account = state
-    after.legs, longer = positions._merge(state.legs, positions._negate(sale.package))
+    after.legs, longer = positions._merge(state.legs, sale.package, -1)
     after.cost -= bid.cost
     after.cash += bid.max_price
     then: IMarginEngine.Assessment = staticcall IMarginEngine(engine).assess(after)

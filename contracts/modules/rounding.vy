@@ -36,17 +36,18 @@ def _premium(legs: DynArray[uint256, MAX_LEGS], market_data: address) -> int256:
     underlying: uint256 = 0
     spot: int256 = 0
     for word: uint256 in legs:
-        if position.underlying(word) != underlying:
-            underlying = position.underlying(word)
+        # Fields of words are taken out in place, as in `positions._merge`.
+        if word >> 248 != underlying:
+            underlying = word >> 248
             words: DynArray[uint256, 33] = []
             fresh: bool = False
             words, fresh = staticcall IMarketData(market_data).read(underlying, [])
             spot = convert(words[0] >> 184, int256) * 10**9
-            if position.kind(word) == position.PERP:
+            if (word >> 144) & 255 == position.PERP:
                 # The first leg of its underlying; it is worth its mark net of all funding since the beginning.
                 funding: int256 = staticcall IMarketData(market_data).funding(underlying)
                 total += abs(funding)
-        total += SPOTS * spot + STRIKES * position.strike(word) + FLAT
+        total += SPOTS * spot + STRIKES * convert(((word >> 152) & (2**64 - 1)) * 10**12, int256) + FLAT
     return fixed_point.div_up(total, MILLION)
 
 

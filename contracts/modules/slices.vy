@@ -73,8 +73,8 @@ def _sell(account: uint256, bidder: uint256, data: Bytes[MAX_DATA], rule: addres
     given: int256 = 0
     taken: int256 = 0
     if len(sale.package) != 0:
-        given = positions._add(account, positions._negate(sale.package), -sale.cost)
-        taken = positions._add(bidder, sale.package, sale.cost)
+        given = positions._add(account, sale.package, -1, sale.cost)
+        taken = positions._add(bidder, sale.package, 1, sale.cost)
     if sale.fraction != 0:
         kinds: DynArray[uint256, custody.MAX_COLLATERALS] = custody._kinds(account)
         for kind: uint256 in kinds:

@@ -57,8 +57,8 @@ DEFECTS = [
     defect(
         "sizes are cut upwards",
         "modules/positions.vy",
-        "position.size(word) * fraction // WAD",
-        "position.size(word) * fraction // WAD + 1",
+        ", fraction) // WAD\n",
+        ", fraction) // WAD + 1\n",
     ),
 ]
 

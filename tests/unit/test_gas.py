@@ -20,6 +20,7 @@ TARGETS = {
     "trade_package options=16 expiries=1": 1_300_000,
     # A bidder with cash alone: 128 new legs for it, and one assessment.
     "liquidate_128 options=128 expiries=1": 7_000_000,
+    "liquidate_128 options=128 expiries=4": 7_000_000,
 }
 
 
