@@ -371,7 +371,7 @@ def test_the_report_needs_no_other_file(told: Told) -> None:
 
 def test_the_report_has_its_pictures(told: Told) -> None:
     pictures = [a.partition(",")[2] for a in told.page.addresses if a.startswith("data:")]
-    assert len(pictures) == 6
+    assert len(pictures) == 8
     for picture in pictures:
         data = base64.b64decode(picture, validate=True)
         assert data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) > 20_000
