@@ -50,8 +50,9 @@ report: setup ## Replay nine years of hourly prices through the scan range, into
 cascade: setup ## Send traders through the worst crashes under each margin mode, into build/cascade.html (ARGS="--impact 0.3")
 	@python -m scripts.cascade $(ARGS)
 
+# Neighbours stay together, so that a module's contracts are mostly deployed by one process alone.
 test: setup ## Run every test against Anvil (PROFILE=ci|deep, WORKERS=2, ARGS="-k name")
-	HYPOTHESIS_PROFILE=$(PROFILE) python -m pytest --network $(NETWORK) -n $(WORKERS) $(ARGS)
+	HYPOTHESIS_PROFILE=$(PROFILE) python -m pytest --network $(NETWORK) -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: setup ## Check style, types, natspec and contract size
 	ruff check .
