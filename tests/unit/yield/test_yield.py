@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scripts import chain
 from tests.unit.protocol_fixtures import DAY, QUOTE, WAD, World, call, perp, put, usd
@@ -269,112 +265,6 @@ def test_small_additions_do_not_slow_down_what_is_on_its_way(desk: Desk) -> None
         desk.world.house.post(FEES, [], 2, 0, sender=desk.key)
         desk.yields.distribute(sender=desk.world.stranger)
     assert abs(desk.earned(desk.world.taking, start + DAY) - 500 * WAD // 7) <= 24
-
-
-# ------------------------------------------------------------------------------------------- every course of events
-
-
-@dataclass
-class Reference:
-    """The stream in exact fractions, by integrating from one event to the next: no index, no list of ends."""
-
-    time: int
-    left: Fraction = Fraction(0)
-    finish: Fraction = Fraction(0)
-    scores: dict[int, int] = field(default_factory=dict)
-    ends: dict[int, int] = field(default_factory=dict)
-    earned: dict[int, Fraction] = field(default_factory=dict)
-
-    def run(self, until: int) -> None:
-        for stop in sorted({until, *(end for end in self.ends.values() if self.time < end < until)}):
-            alive = {a: s for a, s in self.scores.items() if self.ends[a] > self.time and s}
-            if self.left and not alive:
-                self.finish += stop - self.time
-            elif self.left:
-                part = min(Fraction(stop - self.time) / (self.finish - self.time), Fraction(1))
-                for account, score in alive.items():
-                    self.earned[account] += self.left * part * score / sum(alive.values())
-                self.left *= 1 - part
-            self.time = stop
-
-    def enter(self, account: int, score: int) -> None:
-        self.scores[account], self.ends[account] = score, (self.time // DAY + 7) * DAY
-        self.earned.setdefault(account, Fraction(0))
-
-    def receive(self, amount: int) -> None:
-        if amount:
-            before = self.left * (self.finish - self.time) if self.left else Fraction(0)
-            self.left, weight = self.left + amount, before + amount * WEEK
-            self.finish = self.time + weight / self.left
-
-
-events = st.lists(
-    st.tuples(
-        st.sampled_from(("refresh", "refresh", "income", "cash", "risk")),
-        st.integers(0, 2),
-        st.integers(1, 10**6),
-        st.sampled_from((0, 1, 60, HOUR, 5 * HOUR, DAY, 3 * DAY, 8 * DAY, 30 * DAY)),
-    ),
-    min_size=3,
-    max_size=12,
-)
-
-
-@given(events=events)
-def test_every_course_of_events(deployed_desk: Desk, events: Sequence[tuple[str, int, int, int]]) -> None:
-    """What is paid is each score's part of what was released, to the last units; a refresh changes nobody's past."""
-    world = replace(deployed_desk.world, markets=dict(deployed_desk.world.markets))
-    desk = Desk(world, deployed_desk.key)
-    with world.ape_chain.isolate():
-        accounts = [world.open(world.bidder, usd=usd) for usd in (1_000, 50_000, 1_000_000)]
-        reference = Reference(world.now)
-        paid = dict.fromkeys(accounts, 0)
-        income, steps = 0, 0
-        for what, which, amount, wait in events:
-            if wait:
-                world.wait(wait)
-            account = accounts[which]
-            if what == "income":
-                world.house.post(FEES, [], amount * 10**13 + amount, 0, sender=desk.key)
-                received = desk.yields.distribute(sender=world.stranger)
-                (event,) = received.events.filter(desk.yields.Distributed)
-                assert (event.income, event.fund) == (amount * 10**13 + amount, (amount * 10**13 + amount) // 2)
-                income += event.income - event.fund
-                reference.run(world.now)
-                reference.receive(event.income - event.fund)
-                # In whole seconds, of amounts in whole units: one second either way.
-                assert abs(reference.finish - desk.yields.held()[2]) <= 1
-                reference.finish = Fraction(desk.yields.held()[2])
-            elif what == "cash":
-                world.house.post(account, [], amount * 10**15, 0, sender=desk.key)
-            elif what == "risk":
-                world.move(1.0)
-                if world.freedom(account) > 500 * WAD:
-                    world.trade(account, world.making, perp(0.1))
-            else:
-                before = {a: desk.earned(a) for a in accounts}
-                cash = {a: world.house.cash(a) for a in accounts}
-                (event,) = desk.refresh(account)
-                assert event.paid == before[account] == world.house.cash(account) - cash[account]
-                assert {a: desk.earned(a) for a in accounts if a != account} == {
-                    a: amount for a, amount in before.items() if a != account
-                }
-                paid[account] += event.paid
-                reference.run(world.now)
-                reference.enter(account, event.counted)
-            steps += 8
-        reference.run(world.now)
-        unreleased, owed, _ = desk.yields.held()
-        # To the last unit: what came in was paid, is to be released, or is owed.
-        assert income == sum(paid.values()) + unreleased + owed
-        for account in accounts:
-            exact = reference.earned.get(account, Fraction(0))
-            # Each release, step of the index and payment is cut by less than a unit.
-            assert abs(paid[account] + desk.earned(account) - exact) <= 3 * steps
-        # What rounding leaves in account 2 for ever.
-        released = income - reference.left
-        assert 0 <= released - sum(paid[a] + desk.earned(a) for a in accounts) + 2 * steps <= 5 * steps
-        desk.check()
 
 
 # ----------------------------------------------------------------------------------------------- income, and who may
