@@ -1,143 +1,263 @@
-"""Deleveraging: a loss that the fund cannot bear is shared by those who gained most from it, with most leverage.
+"""Deleveraging: a loss that the fund cannot pay is shared by those who gained most by the other side of it.
 
-An account is bankrupt when nobody takes it at a price that the fund can pay. Its legs are then closed against accounts
-that hold the opposite, in the order of profit times leverage, at the bankruptcy price: the mark, moved against them so
-that the account's deficit `D` is spread over its legs in proportion to their notional `N`:
+A candidate closes whatever it holds against the account. In which order they are taken is a matter of
 
-    p = mark (1 + D / N)   where the account is long: who is short pays more to be out,
-    p = mark (1 - D / N)   where it is short: who is long gets less.
+    score = gain * leverage,    leverage = notional of all its legs / its net value,
 
-So a counterparty that closes `x` units pays `x mark D / N`, and the account has no deficit left once all its legs are
-closed. No counterparty pays more than it has gained, or than leaves it healthy; then less of its legs is closed. USD.
+the gain that of the legs which it would close, since the fixing of spot at the last 08:00 UTC, or at the one before,
+whichever is more: variation gains of a day, as clearing houses haircut them (CPMI-IOSCO, Recovery of financial market
+infrastructures, 4.2.20). Options count by their value, for a premium paid is not remembered.
+
+With `D = max(-NV, 0)` the deficit of the account, `F` what the fund has of it, and `U` what earlier candidates were
+spared, who closes a notional `n` out of `N` has to bear
+
+    share = (D - F - U) n / N,    and bears    min(share, gain),
+
+while the fund pays `F n / N`. So a dollar of notional costs everybody the same, whoever comes first: what a gain does
+not cover goes to `U`, and to nobody else. Once all legs are closed the account has exactly `-U`.
+
+Books are without entries, as `python_model.liquidation.without_entries` makes them. USD; packages have the signs of
+the account.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from python_model.exposure import mark
+from python_model.liquidation import figures, less
+from python_model.methodology import Methodology
+from python_model.portfolio import Book, Market, Position
 
 MOST = 16
-# Sizes are cut to the millionth of a unit.
-SIZE = 10**6
 
-Instrument = tuple[str, int, float, str]
-Sizes = Mapping[Instrument, float]
+# Spot at some 08:00 UTC by underlying, USD; those that had none then are missing.
+Fixing = Mapping[str, float]
+
+
+class NominationError(ValueError):
+    """A nomination that is refused; the reason in the words of the contract."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """An account that may have to share a loss.
+class Nomination:
+    """A candidate, and its score in USD."""
 
-    Attributes
-    ----------
-    account : id
-    profit : unrealised profit of its futures and perpetuals, USD: no more of the loss is shared
-    notional : gross notional of its legs, USD
-    equity : USD
-    sizes : units by instrument
-    """
-
-    account: int
-    profit: float
-    notional: float
-    equity: float
-    sizes: Sizes
-
-    @property
-    def score(self) -> float:
-        """`profit notional / equity`: profit times leverage; 0 where there is no profit or no equity."""
-        if self.profit <= 0.0 or self.equity <= 0.0:
-            return 0.0
-        return self.profit * self.notional / self.equity
+    candidate: int
+    score: float
 
 
 @dataclass(frozen=True)
 class Closing:
-    """What is closed with a counterparty: units by instrument that the account gives, and what it gets, USD."""
+    """What a candidate closes, USD.
 
-    account: int
-    sizes: Sizes
-    paid: float
+    Attributes
+    ----------
+    candidate : id
+    package : legs that the account gives
+    notional : of them, at spot
+    value : of them to the account, at their marks
+    share : of the deficit, that falls to them
+    loss : what the candidate bears of it, on top of their value
+    fund : what the fund pays for them
+    uncovered : of the deficit, what candidates have been spared then
+    holder : the candidate afterwards
+    """
+
+    candidate: int
+    package: tuple[Position, ...]
+    notional: float
+    value: float
+    share: float
+    loss: float
+    fund: float
+    uncovered: float
+    holder: Book
 
 
 @dataclass(frozen=True)
-class Result:
-    """Closings in order; what the account has left, and the part of the deficit that nobody shares."""
+class Round:
+    """A round while candidates are taken.
 
-    closings: tuple[Closing, ...]
-    sizes: Sizes = field(default_factory=dict)
-    deficit: float = 0.0
+    Attributes
+    ----------
+    account : Book
+    fund : cash of the fund, USD; negative where it owes
+    uncovered : of the deficit, what candidates who closed have been spared, USD
+    closings : in order
+    passed_over : ids of those that hold nothing against the account any more, or would not be healthy
+    """
+
+    account: Book
+    fund: float
+    uncovered: float = 0.0
+    closings: tuple[Closing, ...] = field(default=())
+    passed_over: tuple[int, ...] = field(default=())
 
 
-def ranked(candidates: list[Candidate], most: int = MOST) -> list[Candidate]:
-    """The candidates of the highest scores, who was nominated first before who was later; none without a score."""
-    return sorted((c for c in candidates if c.score > 0.0), key=lambda c: -c.score)[:most]
-
-
-def deficit(net_value: float, fund: float) -> float:
-    """What counterparties have to share: a debt, less what the fund has, which pays first. USD, not negative."""
-    return max(-net_value - max(fund, 0.0), 0.0)
-
-
-def bankruptcy_price(mark: float, size: float, share: float) -> float:
-    """Price at which the account's leg is closed.
+def opposite(legs: Sequence[Position], other: Sequence[Position]) -> tuple[Position, ...]:
+    """Of each instrument held with opposite signs, what both have, with the sign of the first.
 
     Parameters
     ----------
-    mark : USD
-    size : of the account's leg, signed
-    share : deficit as a fraction of the notional of its legs
+    legs, other : net legs
     """
-    return mark * (1.0 + share) if size > 0.0 else mark * (1.0 - share)
+    held = {p.instrument: p.size for p in other}
+    pairs = ((p, held.get(p.instrument, 0.0)) for p in legs)
+    return tuple(replace(p, size=min(p.size, -q, key=abs)) for p, q in pairs if p.size * q < 0.0)
 
 
-def opposite(held: float, size: float) -> float:
-    """How many of the account's units, signed as its leg, close with a holder of the same instrument."""
-    return 0.0 if held * size >= 0.0 else (min(abs(size), abs(held)) * (1.0 if size > 0.0 else -1.0))
+def notional(legs: Sequence[Position], market: Market) -> float:
+    """Sum of `|size| spot` over legs of any kind, USD."""
+    return sum(abs(p.size) * market.underlyings[p.underlying].spot for p in legs)
 
 
-def cut(units: float, part: float) -> float:
-    """A part of units, towards zero at 1e-6."""
-    return int(round(units * SIZE) * part) / SIZE
+def value(legs: Iterable[Position], market: Market) -> float:
+    """Sum of `size mark`, USD: of options what they are worth, of the others what they are entered at now."""
+    return sum(p.size * mark(p, market) for p in legs)
+
+
+def gain(package: Sequence[Position], market: Market, fixings: Sequence[Fixing]) -> float:
+    """What whoever holds the other side of a package has gained, USD, not negative.
+
+    Parameters
+    ----------
+    package : with the signs of the account
+    market : Market
+    fixings : the last one and the one before; an underlying that was not fixed has not moved
+    """
+
+    def since(fixing: Fixing) -> float:
+        linear = ((p, market.underlyings[p.underlying].spot) for p in package if not p.kind.is_option)
+        return sum(p.size * (fixing.get(p.underlying, spot) - spot) for p, spot in linear)
+
+    options = value((p for p in package if p.kind.is_option), market)
+    return max(max(since(fixing) for fixing in fixings) - options, 0.0)
+
+
+def score(account: Book, candidate: Book, market: Market, methodology: Methodology, fixings: Sequence[Fixing]) -> float:
+    """Gain times leverage, USD.
+
+    Parameters
+    ----------
+    account, candidate : Book
+    market : Market
+    methodology : Methodology
+    fixings : as of `gain`
+
+    Raises
+    ------
+    NominationError
+        The candidate is unhealthy or has no net value, or holds nothing against the account.
+    """
+    f = figures(candidate, market, methodology)
+    if f.is_unhealthy or f.net_value <= 0.0:
+        raise NominationError("unhealthy")
+    package = opposite(account.positions, candidate.positions)
+    if not package:
+        raise NominationError("no opposite legs")
+    return gain(package, market, fixings) * notional(candidate.positions, market) / f.net_value
+
+
+def entered(ranking: Sequence[Nomination], nomination: Nomination) -> tuple[Nomination, ...]:
+    """The ranking with one more: highest score first, of equal ones who was nominated first, the best sixteen.
+
+    Parameters
+    ----------
+    ranking : as this makes it
+    nomination : of a candidate that may have been there, and is ranked anew
+
+    Raises
+    ------
+    NominationError
+        Sixteen others come before it.
+    """
+    others = [n for n in ranking if n.candidate != nomination.candidate]
+    best = tuple(sorted([*others, nomination], key=lambda n: -n.score)[:MOST])
+    if nomination not in best:
+        raise NominationError("rank")
+    return best
+
+
+def offer(r: Round, candidate: int, holder: Book, market: Market, fixings: Sequence[Fixing]) -> Closing:
+    """What a candidate would close and bear, whether it can or not; of nothing where it holds nothing opposite.
+
+    Parameters
+    ----------
+    r : Round
+    candidate : id
+    holder : its book
+    market : Market
+    fixings : as of `gain`
+    """
+    book = r.account
+    package = opposite(book.positions, holder.positions)
+    part = notional(package, market) / notional(book.positions, market)
+    deficit = max(-net_value(book, market), 0.0)
+    fund = min(max(r.fund, 0.0), deficit)
+    # Less where the market has come back since.
+    uncovered = min(r.uncovered, deficit - fund)
+    share = (deficit - fund - uncovered) * part
+    loss = min(share, gain(package, market, fixings))
+    worth = value(package, market)
+    return Closing(
+        candidate=candidate,
+        package=package,
+        notional=notional(package, market),
+        value=worth,
+        share=share,
+        loss=loss,
+        fund=fund * part,
+        uncovered=uncovered + share - loss,
+        holder=closed(holder, opposite(holder.positions, book.positions), -worth - loss),
+    )
+
+
+def net_value(book: Book, market: Market) -> float:
+    """Of an account without entries, USD: collateral by its price."""
+    return book.cash + value(book.positions, market) + sum(c.amount * c.price for c in book.collateral)
+
+
+def closed(book: Book, package: tuple[Position, ...], cash: float) -> Book:
+    """The book without a package of its legs, and with so much more cash, USD."""
+    return replace(book, cash=book.cash + cash, positions=less(book.positions, package))
 
 
 def close(
-    sizes: Sizes,
-    marks: Mapping[Instrument, float],
-    missing: float,
-    candidates: list[Candidate],
-    stays_healthy: Callable[[Candidate, Closing], bool] = lambda candidate, closing: True,
-) -> Result:
-    """Close the legs of a bankrupt account with its counterparties in order.
+    r: Round,
+    candidates: Iterable[tuple[int, Book]],
+    market: Market,
+    methodology: Methodology,
+    fixings: Sequence[Fixing],
+) -> Round:
+    """Take candidates in order, until the account is healthy or has no legs.
 
     Parameters
     ----------
-    sizes : units of the account by instrument
-    marks : USD for a unit, of every instrument in `sizes`
-    missing : its deficit, USD, not negative
-    candidates : in order, see `ranked`
-    stays_healthy : whether a candidate has maintenance margin after a closing; one that has not is passed over
+    r : Round, in which some may have been taken before
+    candidates : ids and books, see `entered`
+    market : Market
+    methodology : Methodology
+        By which is judged who is healthy.
+    fixings : as of `gain`
 
     Returns
     -------
-    Result
+    Round
     """
-    left = dict(sizes)
-    notional = sum(abs(size) * marks[key] for key, size in sizes.items())
-    share = missing / notional if notional > 0.0 else 0.0
-    closings = []
-    for c in candidates:
-        whole = {key: opposite(c.sizes.get(key, 0.0), size) for key, size in left.items()}
-        asked = sum(abs(units) * marks[key] for key, units in whole.items()) * share
-        most = min(c.profit, c.equity)
-        part = 1.0 if asked <= most else most / asked
-        units = {key: cut(size, part) for key, size in whole.items() if cut(size, part) != 0.0}
-        paid = sum(abs(size) * marks[key] for key, size in units.items()) * share
-        closing = Closing(c.account, units, paid)
-        if not units or not stays_healthy(c, closing):
+    for candidate, holder in candidates:
+        if not r.account.positions or not figures(r.account, market, methodology).is_unhealthy:
+            break
+        c = offer(r, candidate, holder, market, fixings)
+        if not c.package or figures(c.holder, market, methodology).is_unhealthy:
+            r = replace(r, passed_over=(*r.passed_over, candidate))
             continue
-        closings.append(closing)
-        for key, size in units.items():
-            left[key] = round(left[key] - size, 6)
-    rest = {key: size for key, size in left.items() if size != 0.0}
-    return Result(tuple(closings), rest, missing - sum(c.paid for c in closings))
+        r = replace(
+            r,
+            account=closed(r.account, c.package, c.value + c.loss + c.fund),
+            fund=r.fund - c.fund,
+            uncovered=c.uncovered,
+            closings=(*r.closings, c),
+        )
+    return r
