@@ -214,12 +214,13 @@ def unpack(word: int, names: dict[str, int], clock: chain.Clock) -> Position:
 
 def book_of(stage: Stage, actor: Actor) -> Book:
     """An account as the model sees it, read from the clearing house."""
-    return decoded(stage, stage.view(stage.protocol.clearing_house.portfolio, actor.account))
+    state = stage.view(stage.protocol.clearing_house.portfolio, actor.account)
+    return decoded(state, stage.protocol.names, stage.clock)
 
 
-def decoded(stage: Stage, state: Any) -> Book:
+def decoded(state: Any, names: dict[str, int], clock: chain.Clock) -> Book:
     """The book in an `IMarginEngine.Account`."""
-    of = {number: name for name, number in stage.protocol.names.items()}
+    of = {number: name for name, number in names.items()}
     holdings = tuple(
         Collateral(
             amount=chain.as_float(h.amount),
@@ -230,7 +231,7 @@ def decoded(stage: Stage, state: Any) -> Book:
         )
         for h in state.holdings
     )
-    legs = tuple(unpack(word, stage.protocol.names, stage.clock) for word in state.legs)
+    legs = tuple(unpack(word, names, clock) for word in state.legs)
     return Book(MODES[state.mode], chain.as_float(state.cash - state.cost), holdings, legs)
 
 
@@ -238,7 +239,7 @@ def standing(stage: Stage, actor: Actor) -> Standing:
     """An account now, contract and model compared."""
     state = stage.view(stage.protocol.clearing_house.portfolio, actor.account)
     figures = stage.view(stage.protocol.clearing_house.assess, actor.account)
-    book = decoded(stage, state)
+    book = decoded(state, stage.protocol.names, stage.clock)
     model = margin.assess(book, stage.market, stage.methodology)
     allowed = Allowed.of(book, stage.market, stage.methodology)
     contract, differences = {}, [stage.agreement.see(book.cash, stage.ledger[actor.name], allowed.cash)]
