@@ -14,7 +14,7 @@ from tests.differential.rounds import BANKRUPT, HEALTHY_AGAIN, Bench, Scene, Unc
 
 pytestmark = [pytest.mark.differential, pytest.mark.slow]
 
-EXAMPLES = 400 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 20
+EXAMPLES = 400 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 28
 
 
 @pytest.fixture(scope="module")
