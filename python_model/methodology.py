@@ -103,7 +103,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "calendar": ("0", "1"),
     "vega_calendar": ("0", "1"),
     "som": ("0", "1"),
-    "flat": ("0", "1000000"),
+    "flat": ("0", "100"),
     "h_delta": ("0", "1"),
     "depth_delta": ("1", "1e15"),
     "h_vega": ("0", "100"),
