@@ -41,12 +41,12 @@ def assess(account: IMarginEngine.Account) -> IMarginEngine.Assessment:
     @custom:see IMarginEngine
     """
     if portfolio._is_sum(account):
-        return self._cross(account)
+        return portfolio._apart(account)
     book: portfolio.Book = empty(portfolio.Book)
     leg: uint256 = 0
     r: IMarginReport.Report = empty(IMarginReport.Report)
     share: portfolio.Book = empty(portfolio.Book)
-    r, share, leg = portfolio._next_underlying(account.legs, account.holdings, 0, 0, False)
+    r, share, leg = portfolio._next_underlying(account.legs, account.holdings, 0, 0, 0, False)
     if leg == len(account.legs) and len(account.holdings) == 0:
         # One underlying, as in most books: nothing to add up.
         return portfolio._assessment(account.cash - account.cost, account.holdings, share, 0)
@@ -59,50 +59,5 @@ def assess(account: IMarginEngine.Account) -> IMarginEngine.Assessment:
         scans.append(portfolio.Scan(underlying=r.underlying, worst=r.scan, pnl=r.pnl))
         if leg == len(account.legs) and len(account.holdings) == 0:
             break
-        r, share, leg = portfolio._next_underlying(account.legs, account.holdings, leg, r.underlying, False)
+        r, share, leg = portfolio._next_underlying(account.legs, account.holdings, leg, r.underlying, 0, False)
     return portfolio._assessment(account.cash - account.cost, account.holdings, book, portfolio._credit(scans))
-
-
-@internal
-@view
-def _cross(account: IMarginEngine.Account) -> IMarginEngine.Assessment:
-    """
-    @notice Every leg and every in-grid holding alone: no offset is recognised (M-17).
-    @dev Each part is assessed by a call of its own, so that none pays for the memory of all.
-    @param account The account.
-    @return Sums of the parts' requirements, with the equity of the whole.
-    """
-    total: IMarginEngine.Assessment = empty(IMarginEngine.Assessment)
-    total.fresh = True
-    total.equity_maintenance = account.cash - account.cost
-    total.equity_initial = total.equity_maintenance
-    total.net_value = total.equity_maintenance
-    part: IMarginEngine.Account = empty(IMarginEngine.Account)
-    part.mode = portfolio.PORTFOLIO
-    for leg: uint256 in account.legs:
-        part.legs = [leg]
-        total = self._with_part(total, staticcall IMarginEngine(self).assess(part))
-    part.legs = []
-    for h: IMarginEngine.Holding in account.holdings:
-        part.holdings = [h]
-        total = self._with_part(total, staticcall IMarginEngine(self).assess(part))
-    return total
-
-
-@internal
-@pure
-def _with_part(
-    total: IMarginEngine.Assessment, part: IMarginEngine.Assessment
-) -> IMarginEngine.Assessment:
-    """@return The figures of two books side by side, without any offset."""
-    return IMarginEngine.Assessment(
-        maintenance=total.maintenance + part.maintenance,
-        initial=total.initial + part.initial,
-        equity_maintenance=total.equity_maintenance + part.equity_maintenance,
-        equity_initial=total.equity_initial + part.equity_initial,
-        net_value=total.net_value + part.net_value,
-        option_value=total.option_value + part.option_value,
-        isolated=total.isolated + part.isolated,
-        fresh=total.fresh and part.fresh,
-        stale_value=total.stale_value + part.stale_value,
-    )

@@ -105,7 +105,7 @@ def _explain(
     scans: DynArray[portfolio.Scan, MAX_UNDERLYINGS] = []
     reports: DynArray[IMarginReport.Report, MAX_UNDERLYINGS] = []
     for _: uint256 in range(MAX_UNDERLYINGS + 1):
-        r, share, leg = portfolio._next_underlying(account.legs, account.holdings, leg, r.underlying, True)
+        r, share, leg = portfolio._next_underlying(account.legs, account.holdings, leg, r.underlying, 0, True)
         if r.underlying == 0:
             break
         book = portfolio._sum(book, share)
@@ -138,7 +138,7 @@ def _explain(
                 if account.holdings[i - legs].underlying != whole.underlying:
                     continue
                 part_holdings = [account.holdings[i - legs]]
-            r, share, leg = portfolio._next_underlying(part_legs, part_holdings, 0, 0, False)
+            r, share, leg = portfolio._next_underlying(part_legs, part_holdings, 0, 0, 0, False)
             whole.scan += r.scan
             whole.calendar += r.calendar
             whole.vega_calendar += r.vega_calendar

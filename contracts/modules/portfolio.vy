@@ -15,12 +15,11 @@ from contracts.interfaces import IMarketData
 from contracts.interfaces import IMethodology
 from contracts.interfaces import IPricingKernel
 from contracts.libraries import aggregation
+from contracts.libraries import expiry_words
 from contracts.libraries import position
 
 WAD: constant(int256) = 10**18
 YEAR: constant(int256) = 365 * 86400
-DAY: constant(int256) = 86400
-MONTH: constant(int256) = 30 * 86400
 # Epsilon of M-16, as a divisor: 1e-9. A scenario's profit errs by less than 1.5e-10 (g F' + g K + F + K) |q|, and
 # `Methodology` holds g x below 4.
 EPSILON_DIVISOR: constant(int256) = 10**9
@@ -133,6 +132,51 @@ def _is_sum(account: IMarginEngine.Account) -> bool:
 
 
 @internal
+@view
+def _apart(account: IMarginEngine.Account) -> IMarginEngine.Assessment:
+    """
+    @notice Every leg and every in-grid holding alone: no offset is recognised (M-17).
+    @dev Each part is assessed by a call of its own, so that none pays for the memory of all.
+    @param account The account.
+    @return Sums of the parts' requirements, with the equity of the whole.
+    """
+    total: IMarginEngine.Assessment = empty(IMarginEngine.Assessment)
+    total.fresh = True
+    total.equity_maintenance = account.cash - account.cost
+    total.equity_initial = total.equity_maintenance
+    total.net_value = total.equity_maintenance
+    part: IMarginEngine.Account = empty(IMarginEngine.Account)
+    part.mode = PORTFOLIO
+    for leg: uint256 in account.legs:
+        part.legs = [leg]
+        total = self._with_part(total, staticcall IMarginEngine(self).assess(part))
+    part.legs = []
+    for h: IMarginEngine.Holding in account.holdings:
+        part.holdings = [h]
+        total = self._with_part(total, staticcall IMarginEngine(self).assess(part))
+    return total
+
+
+@internal
+@pure
+def _with_part(
+    total: IMarginEngine.Assessment, part: IMarginEngine.Assessment
+) -> IMarginEngine.Assessment:
+    """@return The figures of two books side by side, without any offset."""
+    return IMarginEngine.Assessment(
+        maintenance=total.maintenance + part.maintenance,
+        initial=total.initial + part.initial,
+        equity_maintenance=total.equity_maintenance + part.equity_maintenance,
+        equity_initial=total.equity_initial + part.equity_initial,
+        net_value=total.net_value + part.net_value,
+        option_value=total.option_value + part.option_value,
+        isolated=total.isolated + part.isolated,
+        fresh=total.fresh and part.fresh,
+        stale_value=total.stale_value + part.stale_value,
+    )
+
+
+@internal
 @pure
 def _sum(a: Book, b: Book) -> Book:
     """@return The sums of two books. Eight shares, each far below 2**240."""
@@ -238,6 +282,7 @@ def _next_underlying(
     holdings: DynArray[IMarginEngine.Holding, MAX_HOLDINGS],
     first: uint256,
     previous: uint256,
+    tail: int256,
     listed: bool,
 ) -> (IMarginReport.Report, Book, uint256):
     """
@@ -247,6 +292,7 @@ def _next_underlying(
     @param holdings Collateral; only what is a claim on an underlying matters here.
     @param first Index of the first leg that is not done yet.
     @param previous The underlying done last; 0 at the start.
+    @param tail What the scan of its share is at least (M-20); 0 for the grid alone.
     @param listed Whether P&L is wanted in the order of the methodology's list; else it is in that of the ladder.
     @return A report, its underlying 0 where there is no further one; the underlying's share in the book; the index of
             the first leg behind it.
@@ -381,7 +427,9 @@ def _next_underlying(
             bucket = unsafe_div(unsafe_mul(futures[e], moving), 10**6)
         linear = unsafe_add(linear, bucket)
         if first_option[e] != end_option[e]:
-            market: IPricingKernel.Expiry = self._expiry(forward, one, two, expiries[e])
+            market: IPricingKernel.Expiry = expiry_words.market(
+                forward, one, two, expiries[e], p.vol_power_short, p.vol_power_long
+            )
             strip: IPricingKernel.Strip = staticcall IPricingKernel(pricing_kernel).scan(
                 legs, first_option[e], end_option[e], market, ladder
             )
@@ -463,7 +511,7 @@ def _next_underlying(
     r.confidence = convert((words[0] >> 72) & (2**40 - 1), int256) * delta_bound // 10**12
     r.delta = unsafe_div(unsafe_mul(delta_usd, WAD), spot)
 
-    share.spread = r.scan + r.calendar + r.vega_calendar
+    share.spread = max(r.scan, tail) + r.calendar + r.vega_calendar
     share.minimum = r.short_option
     share.liquidity = r.liquidity
     share.confidence = r.confidence
@@ -475,46 +523,3 @@ def _next_underlying(
         share.capped_maintenance = min(share.capped_maintenance, max(most_lost, 0))
         share.capped_initial = min(share.capped_initial, max(most_lost, 0))
     return r, share, leg
-
-
-@internal
-@view
-def _expiry(
-    forward: int256, one: uint256, two: uint256, expiry: uint256
-) -> IPricingKernel.Expiry:
-    """@return The market of an expiry for the kernel, from its two words (see `IMarketData`)."""
-    tau: int256 = 0
-    if expiry > block.timestamp:
-        tau = convert(expiry - block.timestamp, int256)
-    log_forward: int256 = math._wad_ln(forward)
-    surface_forward: int256 = convert((one >> 112) & (2**72 - 1), int256) * 10**9
-    surface_log: int256 = log_forward
-    if surface_forward != forward:
-        surface_log = math._wad_ln(surface_forward)
-    # h = (30d / max(tau, 1d))**p (M-5).
-    power: int256 = PARAMETERS.vol_power_short
-    if tau > MONTH:
-        power = PARAMETERS.vol_power_long
-    return IPricingKernel.Expiry(
-        forward=forward,
-        log_forward=log_forward,
-        rate=self._field(one >> 64),
-        seconds=tau,
-        vol_scale=math._wad_exp(math._wad_ln(MONTH * WAD // max(tau, DAY)) * power // WAD),
-        surface=IPricingKernel.Surface(
-            a=self._field(two >> 208),
-            b=self._field(two >> 160),
-            rho=self._field(two >> 112),
-            m=self._field(two >> 64),
-            sigma=self._field(two >> 16),
-            ref_seconds=convert((one >> 32) & (2**32 - 1), int256),
-            log_forward=surface_log,
-        ),
-    )
-
-
-@internal
-@pure
-def _field(word: uint256) -> int256:
-    """@return The lowest 48 bits, signed, from 1e-12 to 1e-18."""
-    return (convert(convert(word << 208, bytes32), int256) >> 208) * 10**6

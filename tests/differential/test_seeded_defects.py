@@ -38,7 +38,8 @@ KERNEL, METHODOLOGY, ENGINE, REPORT = "PricingKernel", "Methodology", "MarginEng
 
 
 BLACK, NORMAL, SVI_VOL = "libraries/black.vy", "libraries/normal.vy", "libraries/svi.vy"
-AGGREGATION, PORTFOLIO = "libraries/aggregation.vy", "modules/portfolio.vy"
+AGGREGATION, EXPIRY_WORDS = "libraries/aggregation.vy", "libraries/expiry_words.vy"
+PORTFOLIO = "modules/portfolio.vy"
 
 DEFECTS = [
     Defect("scale of the table", BLACK, "= 35 * 2**95\n", "= 35 * 2**95 + 2**80\n", KERNEL),
@@ -92,7 +93,7 @@ DEFECTS = [
         REPORT,
     ),
     Defect("least price factor", PORTFOLIO, "if factor < lowest:", "if factor < 0:", REPORT),
-    Defect("powers of h(tau)", PORTFOLIO, "if tau > MONTH:", "if tau <= MONTH:", REPORT),
+    Defect("powers of h(tau)", EXPIRY_WORDS, "if tau > MONTH:", "if tau <= MONTH:", REPORT),
     Defect(
         "collateral in the grid",
         PORTFOLIO,
@@ -108,7 +109,7 @@ DEFECTS = [
     Defect("sign of rho, the Greek", PORTFOLIO, "r.rho = unsafe_sub(", "r.rho = unsafe_add(", REPORT),
     Defect(
         "cross takes the largest part",
-        "MarginEngine.vy",
+        PORTFOLIO,
         "total.maintenance + part.maintenance",
         "max(total.maintenance, part.maintenance)",
         ENGINE,
