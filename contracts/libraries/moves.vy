@@ -1,0 +1,99 @@
+# pragma version 0.4.3
+# @license AGPL-3.0-only
+"""
+@title Moves: from a row of a scenario set to a price and a vol (M-18)
+@notice The price factor is m = 1 + x U within [0.05, 5]: the floor of M-4, and the cap for which the error bound of M-16 is
+        proven. A move m - 1 is held at 1e-24, where x (1e-6) times U (1e-18) is exact, so that what is linear is too.
+"""
+
+from snekmate.utils import math
+
+WAD: constant(int256) = 10**18
+# A move is never outside these, at 1e-24.
+MAX_FALL: constant(int256) = 95 * 10**22
+MAX_RISE: constant(int256) = 4 * 10**24
+# 1.0 of a move.
+ONE: constant(int256) = 10**24
+# From 1e-24 to 1e-18, and all of a forward (see `IMarketData`).
+MICRO: constant(int256) = 10**6
+ALL_FIXED: constant(int256) = 2**16 - 1
+# Within a fifth of 1 the series below serves, beyond it snekmate's logarithm, which is several times as dear.
+NEAR: constant(int256) = 20 * 10**22
+TWICE_NEAR: constant(uint256) = 40 * 10**22
+# Of the series, at 2**64.
+SCALE: constant(int256) = 2**64
+
+
+@internal
+@pure
+def price(row: uint256, unit: int256) -> int256:
+    """
+    @notice The price move of a row.
+    @param row Its x and y in the lowest 64 bits (see `IScenarioSet`).
+    @param unit U, 1e-18, below 2**128.
+    @return m - 1 at 1e-24.
+    """
+    # |x| below 2**31.
+    return self._clamp(unsafe_mul(convert(convert(row << 192, bytes32), int256) >> 224, unit))
+
+
+@internal
+@pure
+def word(row: uint256, unit: int256, open: int256) -> uint256:
+    """
+    @notice A row as the kernel wants it.
+    @param row Its x and y in the lowest 64 bits.
+    @param unit U, 1e-18, below 2**128.
+    @param open How much of the forward still moves, of 65,535.
+    @return Factor, logarithm and vol move as `ITailKernel` says. The factor is rounded towards 1, the error of its logarithm
+            below 7e-14.
+    @dev ln(1 + d) is 2 (z + z**3 / 3 + z**5 / 5 + ...) with z = d / (2 + d). Up to a fifth |z| is at most 1/9, and what is
+         left out behind z**11 is less than 2 z**13 / 13 / (1 - z**2) = 6.2e-14; roundings at 2**64 are below 1e-17.
+    """
+    # |x| below 2**31.
+    moved: int256 = unsafe_mul(convert(convert(row << 192, bytes32), int256) >> 224, unit)
+    logarithm: int256 = 0
+    # One comparison of unsigned numbers for both ends.
+    if convert(convert(unsafe_add(moved, NEAR), bytes32), uint256) > TWICE_NEAR:
+        moved = unsafe_div(unsafe_mul(self._clamp(moved), open), ALL_FIXED * MICRO)
+        logarithm = math._wad_ln(unsafe_add(WAD, moved))
+    else:
+        # d: a move is below 2**82, its share below 2**98.
+        moved = unsafe_div(unsafe_mul(moved, open), ALL_FIXED * MICRO)
+        # |z| below 2**61 and its square below 2**58, both at 2**64: every product below 2**126.
+        z: int256 = unsafe_div(moved << 64, unsafe_add(2 * WAD, moved))
+        square: int256 = unsafe_mul(z, z) >> 64
+        # One expression, which stays on the stack.
+        logarithm = unsafe_add(
+            SCALE // 3,
+            unsafe_mul(
+                square,
+                unsafe_add(
+                    SCALE // 5,
+                    unsafe_mul(
+                        square,
+                        unsafe_add(
+                            SCALE // 7,
+                            unsafe_mul(square, unsafe_add(SCALE // 9, unsafe_mul(square, SCALE // 11) >> 64)) >> 64,
+                        ),
+                    ) >> 64,
+                ),
+            ) >> 64,
+        )
+        logarithm = unsafe_mul(unsafe_mul(z, unsafe_add(SCALE, unsafe_mul(square, logarithm) >> 64)) >> 63, WAD) >> 64
+    return (
+        (convert(convert(unsafe_add(WAD, moved), bytes32), uint256) << 176)
+        | ((convert(convert(logarithm, bytes32), uint256) & (2**80 - 1)) << 96)
+        | (row & (2**32 - 1))
+    )
+
+
+@internal
+@pure
+def _clamp(moved: int256) -> int256:
+    """@return The move, within the floor of M-4 and the cap."""
+    if moved < -MAX_FALL:
+        return -MAX_FALL
+    if moved > MAX_RISE:
+        return MAX_RISE
+    return moved
