@@ -23,6 +23,8 @@ NAME, ID = "ETH", 2
 NAMES = {NAME: ID}
 HOUSE = methodology.load("house")
 OPENING = EIGHT - settlement.WINDOW_SECONDS
+# Least confidence of a spot that is not fresh.
+STALE_CONFIDENCE = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,10 @@ class Fixing:
             deployment.market_data.publish(update, sender=deployment.sender)
         times, spots = np.array([t for t, _ in states], dtype=np.int64), np.array([s for _, s in states])
         rows = tuple(self.rounded(settlement.as_read(e, times, spots, self.now)) for e in u.expiries)
-        self.market = Market(self.now, {NAME: replace(u, expiries=rows)})
+        # A spot that is not fresh is doubted by the contract, of which the model knows nothing.
+        stale = self.now > states[-1][0] + chain.HEARTBEAT_SECONDS
+        confidence = max(u.confidence, STALE_CONFIDENCE) if stale else u.confidence
+        self.market = Market(self.now, {NAME: replace(u, confidence=confidence, expiries=rows)})
 
     def rounded(self, row: Expiry) -> Expiry:
         """With the forward of the contract, which is rounded to 1e-9."""
