@@ -1,4 +1,4 @@
-"""From exposures to margin: worst loss, groups, charges, requirements, defined-risk cap (M-7 to M-14)."""
+"""From exposures to margin: worst loss, groups, charges, tail, requirements, defined-risk cap (M-7 to M-14, M-20)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 from python_model.exposure import Exposure
 from python_model.methodology import Group, Methodology
 from python_model.normal import Floats
+from python_model.tail import Tail, tail_loss
 
 
 @dataclass(frozen=True)
 class Charges:
-    """Charges of one underlying, USD, none negative: the worst loss (M-7) and M-9 to M-13's."""
+    """Charges of one underlying, USD, none negative: the worst loss (M-7, M-20) and M-9 to M-13's."""
 
     scan: float = 0.0
     calendar: float = 0.0
@@ -88,10 +89,28 @@ def liquidation_cost(u: Exposure, methodology: Methodology) -> float:
     return of_delta + of_vega
 
 
-def charges(u: Exposure, methodology: Methodology) -> Charges:
-    """All charges of one underlying (M-7, M-9 to M-13)."""
+def tail_scan(exposures: Mapping[str, Exposure], tail: Tail | None) -> float:
+    """`T`, the joint expected shortfall of all underlyings given (M-20), USD, not negative; 0 without a tail or a book.
+
+    Raises
+    ------
+    ValueError
+        Names an underlying that has no P&L in the rows of the tail.
+    """
+    if tail is None or not exposures:
+        return 0.0
+    joint = np.zeros(len(tail.scenarios))
+    for name, u in exposures.items():
+        if u.tail_pnl is None or u.tail_pnl.size != joint.size:
+            raise ValueError(f"{name}: must be priced in the {joint.size} rows of the tail")
+        joint = joint + u.tail_pnl
+    return tail_loss(joint, tail.k)
+
+
+def charges(name: str, u: Exposure, methodology: Methodology, tail: Tail | None = None) -> Charges:
+    """All charges of one underlying (M-7, M-9 to M-13); with a tail, `max(W_u, T_u)` is its scan (M-20)."""
     return Charges(
-        scan=worst_loss(u.scenario_pnl),
+        scan=max(worst_loss(u.scenario_pnl), tail_scan({name: u}, tail)),
         calendar=offset_charge(u.bucket_delta * u.spot, methodology.calendar),
         vega_calendar=offset_charge(u.bucket_vega_shock, methodology.vega_calendar),
         short_option=methodology.som * u.spot * u.short_units + methodology.flat * u.gross_units,
@@ -134,8 +153,11 @@ def stand_alone(row: Charges, methodology: Methodology) -> tuple[float, float]:
     return maintenance, methodology.initial_factor * maintenance + row.confidence
 
 
-def requirement(exposures: Mapping[str, Exposure], methodology: Methodology) -> Requirement:
+def requirement(exposures: Mapping[str, Exposure], methodology: Methodology, tail: Tail | None = None) -> Requirement:
     """Maintenance and initial margin of a portfolio (M-13), capped by what it can lose (M-14).
+
+    With a tail the scan is the larger of the grid's and of the joint expected shortfall (M-20), and so it is
+    stand-alone. As both are sub-additive, what is said of the cap below holds with a tail too.
 
     The cap, as read here: only where every underlying of the account is options only (no future, perp or in-grid
     collateral anywhere; cash-like collateral does not matter),
@@ -150,13 +172,16 @@ def requirement(exposures: Mapping[str, Exposure], methodology: Methodology) -> 
     ----------
     exposures : mapping of underlying to Exposure
     methodology : Methodology
+    tail : Tail, optional
+        The exposures are then priced in its rows.
 
     Returns
     -------
     Requirement, USD
     """
-    rows = {name: charges(u, methodology) for name, u in exposures.items()}
+    rows = {name: charges(name, u, methodology, tail) for name, u in exposures.items()}
     scan = total_scan({name: u.scenario_pnl for name, u in exposures.items()}, methodology)
+    scan = max(scan, tail_scan(exposures, tail))
     spread = sum(row.calendar + row.vega_calendar for row in rows.values())
     minimum = sum(row.short_option for row in rows.values())
     maintenance = max(scan + spread, minimum) + sum(row.liquidity for row in rows.values())

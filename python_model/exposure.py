@@ -33,6 +33,7 @@ class LegTable:
     option_value, vega, theta, rho, gamma, delta : M-24, zero where a leg has none
     vega_shock : `vega sigma Y_up h(tau)`, USD (M-10)
     strike, discount, is_call : of options; 0, 1, False elsewhere
+    tail_change : array (rows, legs), USD, in the rows of a tail, None without one (M-18)
     """
 
     spot: float
@@ -52,6 +53,7 @@ class LegTable:
     strike: Floats
     discount: Floats
     is_call: NDArray[np.bool_]
+    tail_change: Floats | None = None
 
     def __len__(self) -> int:
         """Number of legs."""
@@ -74,6 +76,7 @@ class Exposure:
     short_units, gross_units : float, of net option legs (M-11)
     options_only : bool, no future, perp or in-grid collateral
     most_lost : float, USD: the most that an options-only book can lose (M-14); infinite for any other
+    tail_pnl : array (rows,), USD, in the rows of a tail, None without one (M-18)
     """
 
     spot: float
@@ -93,6 +96,7 @@ class Exposure:
     gross_units: float
     options_only: bool
     most_lost: float
+    tail_pnl: Floats | None = None
 
 
 def mark(position: Position, market: Market) -> float:
@@ -270,4 +274,5 @@ def exposure(table: LegTable, methodology: Methodology, legs: NDArray[np.intp] |
         gross_units=float(np.sum(np.abs(options))),
         options_only=options.size == legs.size,
         most_lost=most_lost(table, legs),
+        tail_pnl=None if table.tail_change is None else np.asarray(table.tail_change[:, legs] @ size, dtype=np.float64),
     )

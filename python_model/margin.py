@@ -1,9 +1,9 @@
-"""The assessment of one account: requirements, equity, scenario P&L, Greeks and charges, in its mode (M-13 to M-17)."""
+"""The assessment of one account: requirements, equity, scenario P&L, Greeks, charges, by its mode (M-13 to M-20)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from python_model.aggregation import Charges, Requirement, requirement
 from python_model.exposure import Exposure, LegTable, exposure, leg_table
 from python_model.methodology import Methodology
-from python_model.portfolio import Book, Market, Mode, net, unrealised
+from python_model.normal import Floats
+from python_model.portfolio import Book, Collateral, Market, Mode, Position, net, unrealised
+from python_model.tail import Moves, Tail
 
 GREEKS = ("delta", "gamma", "vega", "theta", "rho")
 
@@ -48,20 +50,35 @@ class Assessment:
         return asdict(self)
 
 
-def leg_tables(book: Book, market: Market, methodology: Methodology) -> dict[str, LegTable]:
-    """Net legs and in-grid collateral of a book, priced, per underlying it touches, in order of name."""
+def holdings(book: Book, market: Market) -> dict[str, tuple[list[Position], list[Collateral]]]:
+    """Net legs and in-grid collateral of a book, per underlying it touches, in order of name."""
     legs = net(book.positions, market)
     claims = [c for c in book.collateral if c.underlying is not None and c.amount != 0.0]
     names = sorted({p.underlying for p in legs} | {c.underlying for c in claims if c.underlying is not None})
     return {
-        name: leg_table(
-            name,
-            [p for p in legs if p.underlying == name],
-            [c for c in claims if c.underlying == name],
-            market,
-            methodology,
-        )
-        for name in names
+        name: ([p for p in legs if p.underlying == name], [c for c in claims if c.underlying == name]) for name in names
+    }
+
+
+def leg_tables(book: Book, market: Market, methodology: Methodology, tail: Tail | None = None) -> dict[str, LegTable]:
+    """What a book holds, priced in every scenario, and in every row of a tail, per underlying in order of name.
+
+    ValueError names an underlying for which the tail has no rows or the market no volatility.
+    """
+    held = holdings(book, market)
+    tables = {name: leg_table(name, *own, market, methodology) for name, own in held.items()}
+    if tail is None:
+        return tables
+    changes = moved_changes(held, market, methodology, tail.moves(market, list(held)))
+    return {name: replace(table, tail_change=changes[name]) for name, table in tables.items()}
+
+
+def moved_changes(
+    held: Mapping[str, tuple[list[Position], list[Collateral]]], market: Market, methodology: Methodology, moves: Moves
+) -> dict[str, Floats]:
+    """Change of value of every leg of `holdings` in every row of joint moves, arrays (rows, legs), USD for one unit."""
+    return {
+        name: leg_table(name, *own, market, moves.methodology(name, methodology)).change for name, own in held.items()
     }
 
 
@@ -88,8 +105,10 @@ def parts(tables: dict[str, LegTable], methodology: Methodology) -> Iterator[tup
             yield name, exposure(table, methodology, np.array([i], dtype=np.intp))
 
 
-def sum_of_parts(tables: dict[str, LegTable], methodology: Methodology) -> tuple[Requirement, float]:
-    """The requirement without any offset, and the capital of isolated accounts (M-17).
+def sum_of_parts(
+    tables: dict[str, LegTable], methodology: Methodology, tail: Tail | None = None
+) -> tuple[Requirement, float]:
+    """The requirement without any offset, and the capital of isolated accounts (M-17); each part has a tail of its own.
 
     Returns
     -------
@@ -98,7 +117,7 @@ def sum_of_parts(tables: dict[str, LegTable], methodology: Methodology) -> tuple
     maintenance = initial = isolated = 0.0
     rows = {name: Charges() for name in tables}
     for name, part in parts(tables, methodology):
-        alone = requirement({name: part}, methodology)
+        alone = requirement({name: part}, methodology, tail)
         maintenance += alone.maintenance
         initial += alone.initial
         isolated += max(0.0, alone.initial - part.option_value)
@@ -106,7 +125,7 @@ def sum_of_parts(tables: dict[str, LegTable], methodology: Methodology) -> tuple
     return Requirement(maintenance, initial, rows), isolated
 
 
-def assess(book: Book, market: Market, methodology: Methodology) -> Assessment:
+def assess(book: Book, market: Market, methodology: Methodology, tail: Tail | None = None) -> Assessment:
     """Assess one account (M-1 to M-17, M-24), without roundings (M-16 binds the contract alone).
 
     Parameters
@@ -115,6 +134,8 @@ def assess(book: Book, market: Market, methodology: Methodology) -> Assessment:
         Positions in one instrument are netted first.
     market : Market
     methodology : Methodology
+    tail : Tail, optional
+        Makes the scan the larger of the grid's and of the joint expected shortfall (M-20).
 
     Returns
     -------
@@ -123,14 +144,14 @@ def assess(book: Book, market: Market, methodology: Methodology) -> Assessment:
     Raises
     ------
     ValueError
-        An isolated account with more than one position.
+        An isolated account with more than one position; an underlying that the tail lacks, or without `daily_vol`.
     KeyError
         An underlying or expiry without market data.
     """
-    tables = leg_tables(book, market, methodology)
+    tables = leg_tables(book, market, methodology, tail)
     whole = {name: exposure(table, methodology) for name, table in tables.items()}
-    joint = requirement(whole, methodology)
-    apart, isolated = sum_of_parts(tables, methodology)
+    joint = requirement(whole, methodology, tail)
+    apart, isolated = sum_of_parts(tables, methodology, tail)
     if book.mode is Mode.ISOLATED and len(net(book.positions, market)) > 1:
         raise ValueError("an isolated account holds one position")
     chosen = joint if book.mode is Mode.PORTFOLIO else apart

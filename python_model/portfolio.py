@@ -64,7 +64,7 @@ class Underlying:
 
     `perp_funding` in USD is what a long of one unit of the perpetual has paid since the first publication: it is in no
     part of the risk, only in what the position is worth. `depth` in (0, 1] is the share of the depths of M-12 that the
-    market has at present (M-23).
+    market has at present (M-23). `daily_vol` is the EWMA volatility a day (M-21), which a tail needs (M-18).
     """
 
     spot: float
@@ -74,6 +74,7 @@ class Underlying:
     expiries: tuple[Expiry, ...]
     perp_funding: float = 0.0
     depth: float = 1.0
+    daily_vol: float | None = None
 
     def at(self, expiry: int) -> Expiry:
         """The market of an expiry; KeyError where it has none."""

@@ -145,11 +145,13 @@ def _fill(out: Floats, options: OptionLegs, multiples: Floats, methodology: Meth
     signed_strike = sign * options.discount * options.strike
     log_multiples = np.log(multiples)
     quantile = np.empty(len(options))
+    order = np.argsort(index, kind="stable")
+    of_level = np.split(order, np.searchsorted(index[order], np.arange(1, len(levels))))
     for level, v in enumerate(deviations):
         slope = sign / v
         base = slope * moneyness + 0.5 * sign * v
         signed_v = sign * v
-        for s in np.flatnonzero(index == level):
+        for s in of_level[level]:
             row = out[s]
             np.multiply(slope, log_multiples[s], out=quantile)
             np.add(quantile, base, out=quantile)
