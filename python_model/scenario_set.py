@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class ScenarioSetError(ValueError):
     """A scenario set that cannot be used; one line that names the field and why."""
 
 
-def held(values: Any, field: str, low: float, high: float) -> Floats:
+def held(values: Any, name: str, low: float, high: float) -> Floats:
     """An array (rows, underlyings) rounded to 1e-6 that nobody can write to; ScenarioSetError where it is none.
 
     The bounds are those of the rounded numbers.
@@ -53,13 +53,13 @@ def held(values: Any, field: str, low: float, high: float) -> Floats:
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ScenarioSetError(f"{field}: must be rows of numbers") from None
+        raise ScenarioSetError(f"{name}: must be rows of numbers") from None
     if array.ndim != 2:
-        raise ScenarioSetError(f"{field}: must have rows and underlyings (got {array.ndim} dimensions)")
+        raise ScenarioSetError(f"{name}: must have rows and underlyings (got {array.ndim} dimensions)")
     rounded: Floats = np.round(array * STEPS) / STEPS
     for row, column in np.argwhere(~((rounded >= low) & (rounded <= high))):
         value = array[row, column]
-        raise ScenarioSetError(f"{field}[{row}][{column}]: must be from {low:g} to {high:g} (got {value:g})")
+        raise ScenarioSetError(f"{name}[{row}][{column}]: must be from {low:g} to {high:g} (got {value:g})")
     rounded.flags.writeable = False
     return rounded
 
@@ -76,22 +76,22 @@ class ScenarioSet:
     x : array (rows, underlyings), price move in multiples of one day's volatility, |x| <= 50; a rise is positive
     y : array (rows, underlyings), relative move of a vol of 30 days, -0.95 to 10; a rise is positive
 
-    Both are rounded to 1e-6 and cannot be written to. Equality is that of `digest`.
+    Both are rounded to 1e-6 and cannot be written to. Sets of the same rows have the same `digest`.
     """
 
     name: str
     version: str
     underlyings: tuple[str, ...]
-    dates: tuple[str, ...]
-    x: Floats
-    y: Floats
+    dates: tuple[str, ...] = field(repr=False)
+    x: Floats = field(repr=False)
+    y: Floats = field(repr=False)
 
     def __post_init__(self) -> None:
         """Round and check; ScenarioSetError names the field."""
-        for field in ("name", "version"):
-            text = getattr(self, field)
+        for key in ("name", "version"):
+            text = getattr(self, key)
             if not LINE.fullmatch(text):
-                raise ScenarioSetError(f"{field}: must be one line without comma, quote or # (got {text!r})")
+                raise ScenarioSetError(f"{key}: must be one line without comma, quote or # (got {text!r})")
         object.__setattr__(self, "underlyings", tuple(self.underlyings))
         object.__setattr__(self, "dates", tuple(self.dates))
         if not 1 <= len(self.underlyings) <= MAX_UNDERLYINGS:
@@ -106,11 +106,11 @@ class ScenarioSet:
                 raise ScenarioSetError(f"dates[{i}]: must be a date after the one before (got {date!r})")
         object.__setattr__(self, "x", held(self.x, "x", -MAX_MOVE, MAX_MOVE))
         object.__setattr__(self, "y", held(self.y, "y", *VOL_MOVES))
-        for field in ("x", "y"):
-            shape = getattr(self, field).shape
+        for key in ("x", "y"):
+            shape = getattr(self, key).shape
             if shape != (len(self.dates), len(self.underlyings)):
                 wanted = f"{len(self.dates)} rows of {len(self.underlyings)}"
-                raise ScenarioSetError(f"{field}: must have {wanted}, as dates and underlyings (got {shape})")
+                raise ScenarioSetError(f"{key}: must have {wanted}, as dates and underlyings (got {shape})")
 
     def __len__(self) -> int:
         """Number of rows, N."""
