@@ -30,6 +30,9 @@ from python_model.normal import Floats
 from python_model.portfolio import Book, Market
 from python_model.tail import ALPHA, Moves, tail_count
 
+# Beyond so many deviations is a three-hundredth of a tail of 1%: what the expansion does there has hardly any weight.
+FAR = 4.0
+
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
@@ -48,8 +51,8 @@ class Quadratic:
 class Parametric:
     """Value at risk and expected shortfall, USD, a loss is positive, with the moments of the loss they come from.
 
-    `kurtosis` is in excess of the normal's. `usable` says whether the expansion rises all through the tail: where it
-    does not, it is no quantile, and neither figure means anything.
+    `kurtosis` is in excess of the normal's. `usable` says whether the expansion rises through the tail: where it does
+    not, as for much bought gamma, it is no quantile, and neither figure means anything.
     """
 
     var: float
@@ -101,21 +104,20 @@ def cornish_fisher(skewness: float, kurtosis: float, alpha: float) -> tuple[floa
     Returns
     -------
     (quantile, mean, usable) : `w(z) = z + (z^2-1) S/6 + (z^3-3z) K/24 - (2z^3-5z) S^2/36` at the normal's quantile;
-        the integral of `w` beyond it, by its share; whether `w` rises from there on
+        the integral of `w` beyond it, by its share; whether `w` rises from there on, to 4 deviations
     """
     z = float(stats.norm.ppf(alpha))
     s, k = skewness / 6.0, kurtosis / 24.0
-    cubic = k - 2.0 * (skewness / 6.0) ** 2
-    straight = 1.0 - 3.0 * k + 5.0 * (skewness / 6.0) ** 2
+    cubic = k - 2.0 * s**2
+    straight = 1.0 - 3.0 * k + 5.0 * s**2
     quantile = straight * z + s * (z**2 - 1.0) + cubic * z**3
     # Of a standard normal beyond z, with h = phi(z) / (1 - alpha): means of Z, Z^2 and Z^3 are h, 1 + z h, (z^2 + 2) h.
     h = float(stats.norm.pdf(z)) / (1.0 - alpha)
     mean = h * (straight + s * z + cubic * (z**2 + 2.0))
-    # The slope is a parabola: it stays positive beyond z where its last root is before, or where it has none.
+    # The slope is a parabola: it is least at an end, or at its vertex.
     slope = np.array([3.0 * cubic, 2.0 * s, straight])
-    roots = np.roots(slope)
-    real = roots[np.abs(np.imag(roots)) < 1e-12].real
-    usable = bool(np.polyval(slope, z) > 0.0 and not np.any(real > z))
+    vertex = -s / (3.0 * cubic) if cubic > 0.0 else z
+    usable = bool(np.all(np.polyval(slope, [z, max(z, FAR), min(max(vertex, z), max(z, FAR))]) > 0.0))
     return quantile, mean, usable
 
 

@@ -122,7 +122,8 @@ def days(
             "proxied": of_index.isna(),
         }
     )
-    return result.iloc[WARM_UP_DAYS:].dropna()
+    # The first row is the midnight at which the prices begin, and no day.
+    return result.iloc[WARM_UP_DAYS + 1 :].dropna()
 
 
 def joint_days(history: Mapping[str, pd.DataFrame]) -> pd.DatetimeIndex:
