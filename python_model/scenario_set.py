@@ -122,28 +122,31 @@ class ScenarioSet:
         return digest_of(self)
 
 
-def packed(scenarios: ScenarioSet, underlying: str) -> list[int]:
-    """The rows of one underlying as the contract holds them.
+def words(x: Sequence[int], y: Sequence[int]) -> list[int]:
+    """Rows as the contract holds them, four to a word of 256 bits, the first one lowest.
 
-    Four rows to a word of 256 bits, the first row from the most significant bit: x, 32 bits signed, then y, 32 bits
-    signed, both in 1e-6. What is left of the last word is zero.
+    Each has 64 bits: x above y, 32 bits signed of both, in 1e-6. What is left of the last word is zero.
 
-    Returns
-    -------
-    list of int, `ceil(rows / 4)` words
+    Parameters
+    ----------
+    x, y : sequence of int (rows,), in 1e-6
     """
+    cells = [((a % 2**HALF) << HALF) | (b % 2**HALF) for a, b in zip(x, y, strict=True)]
+    fours = (cells[at : at + ROWS_A_WORD] for at in range(0, len(cells), ROWS_A_WORD))
+    return [sum(cell << 2 * HALF * i for i, cell in enumerate(four)) for four in fours]
+
+
+def packed(scenarios: ScenarioSet, underlying: str) -> list[int]:
+    """The `words` of one underlying."""
     column = scenarios.underlyings.index(underlying)
     x, y = (np.rint(v[:, column] * STEPS).astype(np.int64).tolist() for v in (scenarios.x, scenarios.y))
-    mask = 2**HALF - 1
-    cells = [((a & mask) << HALF) | (b & mask) for a, b in zip(x, y, strict=True)]
-    cells += [0] * (-len(cells) % ROWS_A_WORD)
-    words = []
-    for start in range(0, len(cells), ROWS_A_WORD):
-        word = 0
-        for cell in cells[start : start + ROWS_A_WORD]:
-            word = (word << 2 * HALF) | cell
-        words.append(word)
-    return words
+    return words(x, y)
+
+
+def hashed(count: int, ids: Sequence[int], rows: Sequence[Sequence[int]]) -> str:
+    """The contract's digest of N, the ids and the `words` of each: 0x and 64 hexadecimal digits."""
+    data = encode(["uint256", "uint256[]", "uint256[][]"], [count, ids, rows])
+    return "0x" + bytes(keccak(data)).hex()
 
 
 def digest_of(scenarios: ScenarioSet, ids: Sequence[int] | None = None) -> str:
@@ -167,9 +170,7 @@ def digest_of(scenarios: ScenarioSet, ids: Sequence[int] | None = None) -> str:
     known = [0, *ids]
     if len(ids) != len(scenarios.underlyings) or any(a >= b for a, b in pairwise(known)):
         raise ScenarioSetError(f"ids: must rise from 1, one for each underlying (got {list(ids)})")
-    rows = [packed(scenarios, name) for name in scenarios.underlyings]
-    data = encode(["uint256", "uint256[]", "uint256[][]"], [len(scenarios), list(ids), rows])
-    return "0x" + bytes(keccak(data)).hex()
+    return hashed(len(scenarios), list(ids), [packed(scenarios, name) for name in scenarios.underlyings])
 
 
 # ------------------------------------------------------------------------------------------------ files

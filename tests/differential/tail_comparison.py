@@ -1,24 +1,28 @@
-"""Tail engines on a chain, and their answers against the reference, figure by figure, within derived tolerances."""
+"""Tail engines on a chain, and their answers against the float model, figure by figure, within derived tolerances."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from python_model import methodology
-from python_model.margin import leg_tables
+from python_model import methodology, scenario_set
+from python_model.margin import assess, leg_tables
 from python_model.methodology import Methodology
+from python_model.normal import Floats
 from python_model.portfolio import Book, Market
+from python_model.scenario_set import ScenarioSet
+from python_model.tail import Tail
+from python_model.value_at_risk import leg_losses, risk
 from scripts import chain
 from tests import tolerances as t
-from tests.differential import tail_reference as reference
 from tests.differential.comparison import figures_tolerance, gross, linear_slope
-from tests.differential.tail_reference import DAY, Rows
 
 WAD = 10**18
+DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,34 @@ class Setting:
     """Of a tail engine: the grid, the rows, how many losses make the tail, and how far a row looks."""
 
     methodology: Methodology
-    rows: Rows
+    rows: ScenarioSet
     k: int
     horizon_seconds: int = DAY
+
+    @property
+    def tail(self) -> Tail:
+        """As the model has it; half a loss away from where the count changes."""
+        return Tail(self.rows, 1.0 - (self.k - 0.5) / len(self.rows), self.horizon_seconds / DAY)
+
+
+def draw(seed: int, names: Sequence[str], count: int) -> tuple[Floats, Floats]:
+    """Correlated heavy-tailed x and y, arrays (count, names)."""
+    generator = np.random.default_rng(seed)
+    market = generator.standard_t(4, (count, 1))
+    x = np.clip(0.8 * market + 0.6 * generator.standard_t(4, (count, len(names))), -50.0, 50.0)
+    y = np.clip(0.05 * generator.standard_normal(x.shape) - 0.03 * x, -0.95, 10.0)
+    return x, y
+
+
+def of_rows(names: Sequence[str], x: Floats, y: Floats) -> ScenarioSet:
+    """A set whose rows have numbers for dates."""
+    return ScenarioSet("drawn", "1", tuple(names), tuple(f"{i:03d}" for i in range(len(x))), x, y)
+
+
+def set_arguments(rows: ScenarioSet, names: dict[str, int]) -> tuple[int, list[int], list[list[int]]]:
+    """Constructor arguments of `ScenarioSet`."""
+    ordered = sorted(rows.underlyings, key=lambda name: names[name])
+    return len(rows), [names[name] for name in ordered], [scenario_set.packed(rows, name) for name in ordered]
 
 
 def still() -> Methodology:
@@ -44,17 +73,18 @@ def deploy(
     """A tail engine, and what it reads but market data and kernels; `create(name, *arguments)` deploys a contract."""
     kernel, tail_kernel = kernels
     data = create("Methodology", *chain.methodology_arguments(setting.methodology, names))
-    rows = create("ScenarioSet", *reference.set_arguments(setting.rows, names))
+    rows = create("ScenarioSet", *set_arguments(setting.rows, names))
     scan = create("TailScan", market_data, data, tail_kernel, rows, setting.k, setting.horizon_seconds)
     return create("TailEngine", market_data, data, kernel, scan)
 
 
-def units(market_data: Any, names: dict[str, int], market: Market, setting: Setting) -> dict[str, float]:
-    """Price units at the volatility that the chain has learnt."""
-    return {
-        name: reference.unit(market_data.dynamics(names[name]).variance / WAD, setting.horizon_seconds)
-        for name in market.underlyings
+def with_volatility(market: Market, market_data: Any, names: dict[str, int]) -> Market:
+    """The market with the volatility a day that the chain has learnt."""
+    learnt = {
+        name: replace(u, daily_vol=math.sqrt(market_data.dynamics(names[name]).variance / WAD))
+        for name, u in market.underlyings.items()
     }
+    return replace(market, underlyings=learnt)
 
 
 @dataclass
@@ -72,23 +102,21 @@ class Differences:
             f"{name}: contract {contract!r}, model {model!r}, off by {error:.3e} > {tolerance:.3e}"
         )
 
-    def compare(
-        self, assessment: Any, tail: Any, book: Book, market: Market, setting: Setting, price_units: dict[str, float]
-    ) -> None:
+    def compare(self, assessment: Any, tail: Any, book: Book, market: Market, setting: Setting) -> None:
         """Assert every figure of one book."""
         self.books += 1
         m = setting.methodology
-        want = reference.assess(book, market, m, setting.rows, price_units, setting.k)
+        want = assess(book, market, m, setting.tail)
         tables = leg_tables(book, market, m)
         notional = chain.error_notional(book, market)
         noise = t.NOISE * sum(gross(table, market, name) for name, table in tables.items()) + t.DUST
         tolerance = t.EPSILON * notional + noise
-        self.near("value_at_risk", chain.as_float(tail[0]), want.tail.value_at_risk, tolerance)
-        self.near("expected_shortfall", chain.as_float(tail[1]), want.tail.expected_shortfall, tolerance)
-        pnl = reference.book_profits(book, market, m, setting.rows, price_units)
-        whole = sum(pnl.values(), np.zeros(len(setting.rows)))
+        losses = leg_losses(book, market, m, setting.tail.moves(market, list(tables))).total
+        figures = risk(losses, setting.tail.alpha)
+        self.near("value_at_risk", chain.as_float(tail[0]), figures.var, tolerance)
+        self.near("expected_shortfall", chain.as_float(tail[1]), figures.es, tolerance)
         assert tail[2] < len(setting.rows)
-        self.near("worst_row", float(whole[tail[2]]), float(np.min(whole)), 2 * tolerance)
+        self.near("worst_row", float(losses[tail[2]]), float(losses[figures.worst]), 2 * tolerance)
 
         bound = figures_tolerance(book, market, m)
         for key in ("equity_maintenance", "equity_initial"):

@@ -1,4 +1,4 @@
-"""Defects planted in the contracts of the tail, each of which the comparison with the reference must notice.
+"""Defects planted in the contracts of the tail, each of which the comparison with the model must notice.
 
 A defect that no situation tells from the true contracts would be one that the tests of the tail cannot see.
 """
@@ -14,11 +14,11 @@ import pytest
 
 from python_model import methodology
 from python_model.portfolio import Book, Collateral, Kind, Mode, Position
+from python_model.scenario_set import ScenarioSet
 from scripts import chain, normal_table
 from tests.differential import planting
-from tests.differential import tail_reference as reference
 from tests.differential.planting import Defect
-from tests.differential.tail_comparison import Differences, Setting, deploy, still, units
+from tests.differential.tail_comparison import DAY, Differences, Setting, deploy, draw, of_rows, still, with_volatility
 from tests.differential.test_seeded_defects import LEGS as GRID_LEGS
 from tests.differential.test_seeded_defects import MARKET, dated
 from tests.model.books import NOW, future, option, perp
@@ -124,17 +124,16 @@ ETHER = (Collateral(4.5, 2000.0, "ETH", 0.06, 0.04),)
 NAMES = chain.ids(MARKET.underlyings)
 
 
-def rows(count: int) -> reference.Rows:
+def rows(count: int) -> ScenarioSet:
     """Random rows, then two in which only vols fall, and at last the worst there can be."""
-    drawn = reference.draw(np.random.default_rng(7), tuple(NAMES), count)
-    for name in NAMES:
-        drawn.x[name][-5:], drawn.y[name][-5:] = (0.0, 0.0, -50.0, 50.0, -4.0), (-0.6, -0.9, 0.5, -0.95, 1.0)
-    return drawn
+    x, y = draw(7, tuple(NAMES), count)
+    x[-5:], y[-5:] = np.array([[0.0, 0.0, -50.0, 50.0, -4.0]]).T, np.array([[-0.6, -0.9, 0.5, -0.95, 1.0]]).T
+    return of_rows(tuple(NAMES), x, y)
 
 
 SETTINGS = {
     "house": Setting(methodology.load("house"), rows(50), 3),
-    "still": Setting(still(), rows(49), 2, 10 * reference.DAY),
+    "still": Setting(still(), rows(49), 2, 10 * DAY),
 }
 BOOKS = {
     **{
@@ -176,7 +175,7 @@ class Bench:
         return deploy(create, SETTINGS[name], NAMES, self.deployment.market_data, kernels)
 
     def differences(self, bytecode: dict[str, str]) -> Iterator[tuple[str, str | None]]:
-        """Situation by situation, what differs from the reference first."""
+        """Situation by situation, what differs from the model first."""
         if HARNESS in bytecode:
             harness = self.deploy("TailHarness", {"TailHarness": bytecode[HARNESS]})
             for pnl in VECTORS:
@@ -189,20 +188,20 @@ class Bench:
             return
         engines = {name: self.engine(name, bytecode) for name in SETTINGS}
         time = self.clock.chain(NOW)
+        market = with_volatility(MARKET, self.deployment.market_data, NAMES)
         for situation, (book, name) in BOOKS.items():
             account = chain.account(book, MARKET, NAMES, self.clock)
-            price_units = units(self.deployment.market_data, NAMES, MARKET, SETTINGS[name])
             try:
                 assessment, tail = (
                     chain.call_at(view, time, account) for view in (engines[name].assess, engines[name].tail)
                 )
-                Differences().compare(assessment, tail, book, MARKET, SETTINGS[name], price_units)
+                Differences().compare(assessment, tail, book, market, SETTINGS[name])
                 yield situation, None
             except (AssertionError, RuntimeError) as difference:
                 yield situation, str(difference)
 
     def first_difference(self, bytecode: dict[str, str]) -> str | None:
-        """Where a build first differs from the reference."""
+        """Where a build first differs from the model."""
         found = ((situation, text) for situation, text in self.differences(bytecode) if text is not None)
         return next((f"{situation}: {text}" for situation, text in found), None)
 
@@ -227,7 +226,7 @@ def bench(project_contracts: Any, deployer: Any, ape_chain: Any) -> Bench:
     )
 
 
-def test_true_contracts_agree_with_the_reference(bench):
+def test_true_contracts_agree_with_the_model(bench):
     assert [row for row in bench.differences({}) if row[1] is not None] == []
     harness = bench.contracts.TailHarness.contract_type.deployment_bytecode.bytecode
     assert [row for row in bench.differences({HARNESS: harness}) if row[1] is not None] == []

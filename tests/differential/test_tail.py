@@ -1,4 +1,4 @@
-"""VaR, ES and the margin that stands on them: the contracts on Anvil against a plain reference (M-18 to M-20)."""
+"""VaR, ES and the margin that stands on them: the contracts on Anvil against the float model (M-18 to M-20)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import os
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from python_model import methodology
 from python_model.portfolio import Book, Collateral, Kind, Market, Mode, Position
+from python_model.scenario_set import ScenarioSet
 from scripts import chain, normal_table
 from tests.differential import strategies
-from tests.differential import tail_reference as reference
-from tests.differential.tail_comparison import Differences, Setting, deploy, still, units
-from tests.differential.tail_reference import DAY, Rows
+from tests.differential.tail_comparison import (
+    DAY,
+    Differences,
+    Setting,
+    deploy,
+    draw,
+    of_rows,
+    set_arguments,
+    still,
+    with_volatility,
+)
 from tests.differential.test_fixing import LATE, Fixing
 from tests.differential.test_fixing import situations as fixing_situations
 from tests.model import books
@@ -32,14 +40,13 @@ MAX_LEGS = 32
 NAMES = chain.ids(strategies.NAMES)
 
 
-def rows(count: int, seed: int) -> Rows:
+def rows(count: int, seed: int) -> ScenarioSet:
     """Random rows; the first ones at the ends of what a set may hold, where there is room for them."""
-    drawn = reference.draw(np.random.default_rng(seed), strategies.NAMES, count)
+    x, y = draw(seed, strategies.NAMES, count)
     ends = [(0.0, 0.0), (50.0, 10.0), (-50.0, -0.95), (-50.0, 10.0), (50.0, -0.95)][: count // 5]
-    for name in strategies.NAMES:
-        for i, (x, y) in enumerate(ends):
-            drawn.x[name][i], drawn.y[name][i] = x, y
-    return drawn
+    for i, (price, vol) in enumerate(ends):
+        x[i], y[i] = price, vol
+    return of_rows(strategies.NAMES, x, y)
 
 
 SETTINGS = (
@@ -114,8 +121,8 @@ def test_every_figure_agrees(deployment, engines, differences, ape_chain, situat
         for i, book in drawn:
             account = chain.account(book, market, NAMES, clock)
             assessment, tail = ask(engines[i], account, clock.chain(market.as_of))
-            price_units = units(deployment.market_data, NAMES, market, SETTINGS[i])
-            differences.compare(assessment, tail, book, market, SETTINGS[i], price_units)
+            learnt = with_volatility(market, deployment.market_data, NAMES)
+            differences.compare(assessment, tail, book, learnt, SETTINGS[i])
 
 
 @settings(max_examples=20, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -127,8 +134,8 @@ def test_what_a_settlement_has_fixed_moves_no_more(deployment, engines, differen
         fixing = Fixing(deployment, states, market)
         account = chain.account(book, fixing.market, NAMES, chain.Clock(0))
         assessment, tail = ask(engines[0], account, fixing.now)
-        price_units = units(deployment.market_data, NAMES, fixing.market, SETTINGS[0])
-        differences.compare(assessment, tail, book, fixing.market, SETTINGS[0], price_units)
+        learnt = with_volatility(fixing.market, deployment.market_data, NAMES)
+        differences.compare(assessment, tail, book, learnt, SETTINGS[0])
 
 
 # --- what holds of the two scans -------------------------------------------------------------------------------------
@@ -163,8 +170,8 @@ def published(deployment, ape_chain):
 def test_cases(deployment, engines, differences, published, case, setting):
     book = Book(Mode.PORTFOLIO, 1e4, (), CASES[case])
     assessment, tail = ask(engines[setting], chain.account(book, books.MARKET, NAMES, published), published.chain(NOW))
-    price_units = units(deployment.market_data, NAMES, books.MARKET, SETTINGS[setting])
-    differences.compare(assessment, tail, book, books.MARKET, SETTINGS[setting], price_units)
+    learnt = with_volatility(books.MARKET, deployment.market_data, NAMES)
+    differences.compare(assessment, tail, book, learnt, SETTINGS[setting])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -201,8 +208,7 @@ def test_an_underlying_that_the_set_lacks_is_an_error(project_contracts, deploye
     def create(name: str, *arguments: Any) -> Any:
         return deployer.deploy(getattr(project_contracts, name), *arguments)
 
-    full = SETTINGS[0].rows
-    ether = Setting(SETTINGS[0].methodology, Rows({"ETH": full.x["ETH"]}, {"ETH": full.y["ETH"]}), 3)
+    ether = Setting(SETTINGS[0].methodology, of_rows(["ETH"], *draw(1, ["ETH"], 250)), 3)
     tail_kernel = create("TailKernel", normal_table.words())
     engine = deploy(create, ether, NAMES, deployment.market_data, (deployment.kernel, tail_kernel))
     time = published.chain(NOW)
@@ -230,7 +236,7 @@ def test_an_underlying_that_the_set_lacks_is_an_error(project_contracts, deploye
 def test_a_scan_refuses(project_contracts, deployer, deployment, engines, ape_chain, k, horizon, field):
     """More losses than rows, or than places for them, or a horizon of nothing or of years."""
     count = 5 if k == 6 else 250
-    rows_ = deployer.deploy(project_contracts.ScenarioSet, *reference.set_arguments(rows(count, 9), NAMES))
+    rows_ = deployer.deploy(project_contracts.ScenarioSet, *set_arguments(rows(count, 9), NAMES))
     data = engines[0].methodology()
     constructor = project_contracts.TailScan.constructor
     arguments = (deployment.market_data.address, data, chain.NOBODY, rows_.address, k, horizon)

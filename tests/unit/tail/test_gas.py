@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 
 from python_model import methodology
 from python_model.portfolio import SVI, Book, Expiry, Kind, Market, Mode, Position, Underlying
 from scripts import chain, normal_table
 from scripts.benchmark import AS_OF, DAY, calldata_gas
-from tests.differential import tail_reference as reference
-from tests.differential.tail_comparison import Setting, deploy, still
+from tests.differential.tail_comparison import Setting, deploy, draw, of_rows, still
 
 NAMES = {"BTC": 1, "ETH": 2}
 SPOTS = {"BTC": 70_000.0, "ETH": 2_000.0}
@@ -96,7 +94,7 @@ class Bench:
         now = ape_chain.blocks.head.timestamp + 10
         ape_chain.pending_timestamp = now
         self.clock = chain.publish(deployment, market(), now)
-        rows = reference.draw(np.random.default_rng(1), sorted(NAMES), ROWS)
+        rows = of_rows(sorted(NAMES), *draw(1, sorted(NAMES), ROWS))
         kernels = (deployment.kernel, create("TailKernel", normal_table.words()))
         self.engines = {
             m.name: deploy(create, Setting(m, rows, K), NAMES, deployment.market_data, kernels)

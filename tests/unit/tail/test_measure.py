@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from python_model.scenario_set import words
 from scripts import chain
-from tests.differential.tail_reference import words
 from tests.wide import integers
 
 WAD = 10**18
