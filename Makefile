@@ -18,6 +18,8 @@ NETWORK := ethereum:local:foundry
 PROFILE ?= ci
 # Processes that share its tests, each with a chain of its own. No more by itself where there are more cores: Anvil is large.
 WORKERS ?= 2
+# Of the second half of `make report`, where it is not to have those of the first.
+BACKTEST_ARGS ?= $(ARGS)
 
 # ape looks for vyper and anvil on the path.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -46,6 +48,7 @@ demo: setup ## Tell the story of a book on a chain, through a crash, into build/
 
 report: setup ## Replay nine years of hourly prices through the scan range, into build/replay.html (ARGS="--data PATH")
 	@ape run replay --network $(NETWORK) $(ARGS)
+	@python -m scripts.backtest $(BACKTEST_ARGS)
 
 cascade: setup ## Send traders through the worst crashes under each margin mode, into build/cascade.html (ARGS="--impact 0.3")
 	@python -m scripts.cascade $(ARGS)

@@ -1,6 +1,7 @@
 """The figures of a back-test, for one book, method and horizon: how often margin was too little, its cost, its rises.
 
-The promised share of exceedances is 1%, that of `var` (M-19); the grids promise none, and are held to the same.
+The promised share of exceedances is 1%, for all alike. The grids promise none; the expected shortfall of `var` lies
+beyond the 99% quantile (M-19), so that it should be exceeded less often.
 
 References
 ----------
