@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from python_model import backtest, backtest_books, backtest_figures, backtest_market
+from python_model import backtest, backtest_books, backtest_figures, backtest_margin, backtest_market
 from python_model.backtest import METHODS, BacktestError, Partition, Piece, Record, examine
 from python_model.backtest_books import NOTIONAL, Strike, book_types, last_friday
 from python_model.backtest_margin import CONFIDENCE
@@ -187,6 +187,51 @@ def test_a_book_of_which_nothing_is_left_is_not_alive():
     over = task.path.times[: task.days] >= expiry
     assert over.any() and piece.alive.tolist() == (~over).tolist()
     assert np.all(piece.margin[:, over] == 0.0) and np.all(piece.loss[0, over] == 0.0)
+
+
+# --- the tests notice -------------------------------------------------------------------------------------------------
+
+
+def quantile(rows, pnl):
+    """A tail that forgets what lies beyond its quantile."""
+    losses = np.sort(np.where(rows.inside, -pnl, -np.inf), axis=0)[::-1]
+    return np.maximum(losses[rows.k - 1, np.arange(rows.k.size)], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "defect", "kind"),
+    [
+        (backtest_margin.Rows, "scan", quantile, "ETH short straddle"),
+        (backtest_margin.Priced, "most_lost", lambda t: np.full(t.spot.size, np.inf), "BTC long straddle"),
+        (backtest_margin.Priced, "by_bucket", lambda t, unit: t.net(unit)[None], "ETH reverse calendar"),
+        (backtest_margin, "expired", lambda legs, times: np.zeros((len(legs), times.size), dtype=bool), "ETH calendar"),
+        (
+            backtest_margin,
+            "grid_scan",
+            lambda pnls, m: sum(backtest_margin.worst(p) for p in pnls.values()),
+            "ETH–BTC spread",
+        ),
+    ],
+    ids=["quantile for shortfall", "no cap", "one expiry", "nothing expires", "no credit"],
+)
+def test_a_wrong_margin_is_noticed(monkeypatch, where, name, defect, kind):
+    monkeypatch.setattr(where, name, defect)
+    with pytest.raises(AssertionError):
+        test_margins_are_those_of_assess(kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "defect"),
+    [
+        ("vol_time_factor", lambda tau, m: np.ones_like(tau)),
+        ("expired", lambda legs, times: np.zeros((len(legs), times.size), dtype=bool)),
+        ("HORIZONS", (1, 1)),
+    ],
+)
+def test_a_wrong_loss_is_noticed(monkeypatch, name, defect):
+    monkeypatch.setattr(backtest, name, defect)
+    with pytest.raises(AssertionError):
+        test_losses_are_those_of_a_plain_pricing()
 
 
 # --- nothing known too early -----------------------------------------------------------------------------------------
