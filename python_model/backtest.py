@@ -51,6 +51,7 @@ METHODS = ("house", "var", "max", "span", "tims", "deribit", "isolated", "cross"
 PRESETS = ("house", "span", "tims", "deribit")
 # Partitions that a process takes at a time: each lasts some hundredths of a second.
 CHUNK = 8
+CONNECT_SECONDS, WORKER_SECONDS = 10, 30
 
 
 class BacktestError(RuntimeError):
@@ -217,8 +218,23 @@ def joined(pieces: Sequence[Piece]) -> Piece:
     return Piece(*(np.concatenate([getattr(p, key) for p in pieces], axis=-1) for key in Piece.__dataclass_fields__))
 
 
+def one_line(error: Exception) -> str:
+    """What an error says, in a line that is not too long."""
+    return " ".join(str(error).split())[:160]
+
+
 def on_dask(tasks: Sequence[Partition], address: str, advance: Callable[[], None]) -> list[Piece]:
-    """Partitions on a Dask cluster; BacktestError where Dask is not installed or the scheduler does not answer."""
+    """Partitions on a Dask cluster.
+
+    Returns
+    -------
+    list of Piece, in the order of the partitions, whatever the order in which they come
+
+    Raises
+    ------
+    BacktestError
+        Dask is not installed, the scheduler does not answer, has no worker, or its workers lack the project.
+    """
     try:
         distributed = importlib.import_module("distributed")
     except ImportError:
@@ -226,16 +242,26 @@ def on_dask(tasks: Sequence[Partition], address: str, advance: Callable[[], None
             "scheduler: needs Dask, which is no part of the lock; install it beside: pip install dask distributed"
         ) from None
     try:
-        client = distributed.Client(address, timeout=10)
+        client = distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
-        raise BacktestError(f"scheduler: {address} does not answer ({' '.join(str(error).split())[:160]})") from None
+        raise BacktestError(f"scheduler: {address} does not answer ({one_line(error)})") from None
     with client:
+        try:
+            client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        except OSError:
+            raise BacktestError(f"scheduler: {address} has no worker after {WORKER_SECONDS} seconds") from None
         futures = client.map(examine, tasks, pure=False)
         place = {future.key: i for i, future in enumerate(futures)}
         found: dict[int, Piece] = {}
-        for future, piece in distributed.as_completed(futures, with_results=True):
-            found[place[future.key]] = piece
-            advance()
+        try:
+            for future, piece in distributed.as_completed(futures, with_results=True):
+                found[place[future.key]] = piece
+                advance()
+        except (ImportError, RuntimeError) as error:
+            raise BacktestError(
+                f"scheduler: the workers of {address} need the project on their path, in the same version "
+                f"({one_line(error)})"
+            ) from None
     return [found[i] for i in range(len(tasks))]
 
 

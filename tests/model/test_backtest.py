@@ -389,6 +389,8 @@ def test_two_processes_give_the_same_bits_as_one():
 
 
 def test_a_cluster_gives_the_same_bits_in_whatever_order_it_answers(monkeypatch):
+    workers = [1]
+
     class Client:
         def __init__(self, address, timeout):
             if address != "tcp://here":
@@ -400,16 +402,28 @@ def test_a_cluster_gives_the_same_bits_in_whatever_order_it_answers(monkeypatch)
         def __exit__(self, *error):
             return None
 
+        def wait_for_workers(self, count, timeout):
+            if not workers:
+                raise TimeoutError
+
         def map(self, function, tasks, pure):
             return [SimpleNamespace(key=f"task {i}", run=lambda t=t: function(t)) for i, t in enumerate(tasks)]
 
     def as_completed(futures, with_results):
+        if len(workers) > 1:
+            raise RuntimeError("Error during\ndeserialization")
         return ((future, future.run()) for future in reversed(futures))
 
     monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=Client, as_completed=as_completed))
     assert same(backtest.run(PATH, FEW_TYPES), backtest.run(PATH, FEW_TYPES, scheduler="tcp://here"))
     with pytest.raises(BacktestError, match=r"^scheduler: tcp://elsewhere does not answer \(nobody there\)$"):
         backtest.run(PATH, FEW_TYPES[:1], scheduler="tcp://elsewhere")
+    workers.append(2)
+    with pytest.raises(BacktestError, match=r"need the project on their path, .*\(Error during deserialization\)$"):
+        backtest.run(PATH, FEW_TYPES[:1], scheduler="tcp://here")
+    workers.clear()
+    with pytest.raises(BacktestError, match=r"has no worker after 30 seconds$"):
+        backtest.run(PATH, FEW_TYPES[:1], scheduler="tcp://here")
 
 
 def test_without_dask_it_says_how_to_install_it(monkeypatch):
