@@ -116,6 +116,13 @@ def in_short(rows: Sequence[Figures]) -> list[str]:
             )
             + (f"; never by {', '.join(hold)}." if hold and fail else ".")
         )
+    decay = [f.method for f in rows if f.side == MANY and f.book.endswith("long straddle") and f.horizon == HORIZONS[0]]
+    if decay:
+        result.append(
+            f"Where options bought go beyond margin so often ({', '.join(dict.fromkeys(decay))}), it is on quiet "
+            "days, and mostly by no more than a day's decay: a row of the tail and a valuation point move prices and "
+            "vols, and no time passes in them. A vol move down in a grid pays for it by the way."
+        )
     return result
 
 
