@@ -233,7 +233,7 @@ def on_dask(tasks: Sequence[Partition], address: str, advance: Callable[[], None
     Raises
     ------
     BacktestError
-        Dask is not installed, the scheduler does not answer, has no worker, or its workers lack the project.
+        Dask is not installed, the scheduler does not answer, has no worker, or it or they lack the project.
     """
     try:
         distributed = importlib.import_module("distributed")
@@ -259,7 +259,7 @@ def on_dask(tasks: Sequence[Partition], address: str, advance: Callable[[], None
                 advance()
         except (ImportError, RuntimeError) as error:
             raise BacktestError(
-                f"scheduler: the workers of {address} need the project on their path, in the same version "
+                f"scheduler: {address} and its workers need the project on their path, in the same version "
                 f"({one_line(error)})"
             ) from None
     return [found[i] for i in range(len(tasks))]
@@ -281,7 +281,7 @@ def run(
     workers : int
         Local processes; 1 is this process. The result does not depend on it.
     scheduler : str, optional
-        Address of a Dask scheduler, whose workers must have the project on their path; nothing runs here then.
+        Address of a Dask scheduler; it and its workers must have the project on their path. Nothing runs here then.
     advance : callable, optional
         Called after each partition.
 
