@@ -119,9 +119,10 @@ def in_short(rows: Sequence[Figures]) -> list[str]:
     decay = [f.method for f in rows if f.side == MANY and f.book.endswith("long straddle") and f.horizon == HORIZONS[0]]
     if decay:
         result.append(
-            f"Where options bought go beyond margin so often ({', '.join(dict.fromkeys(decay))}), it is on quiet "
-            "days, and mostly by no more than a day's decay: a row of the tail and a valuation point move prices and "
-            "vols, and no time passes in them. A vol move down in a grid pays for it by the way."
+            f"Those who bought options lose more than their margin by {', '.join(dict.fromkeys(decay))} mostly on "
+            "quiet days: no time passes in a row of the tail or at a valuation point, so that a day's decay is in "
+            "neither, and tims has no fall of vol. In the other grids the vol move down pays for the decay by the "
+            "way."
         )
     return result
 
