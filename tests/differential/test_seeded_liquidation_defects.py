@@ -45,6 +45,7 @@ DEFECTS = [
         "fixed_point.mul_up(figures.initial -",
         "0 * fixed_point.mul_up(figures.initial -",
     ),
+    defect("slices know no limit", LIQUIDATION, "fraction = min(fraction, limit)", "pass"),
     defect("rounding is for nothing", LIQUIDATION, "        price += premium\n", "        pass\n"),
     defect(
         "the fund gets no fee",

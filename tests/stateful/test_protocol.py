@@ -97,7 +97,6 @@ DEFECTS = [
         "Liquidation",
     ),
     Defect("rounding is for nothing", "Liquidation.vy", "        price += premium\n", "        pass\n", "Liquidation"),
-    Defect("slices know no limit", "Liquidation.vy", "fraction = min(fraction, limit)", "pass", "Liquidation"),
     Defect(
         "the fund pays twice",
         "Liquidation.vy",
