@@ -20,11 +20,10 @@ from python_model.backtest_books import book_types
 from python_model.backtest_market import HORIZONS
 from python_model.history import HistoryError
 from python_model.scenario_set import ScenarioSetError
-from scripts import report
+from scripts import report, series
 from scripts.backtest_chapters import chapters, ratio, thousand
 from scripts.chapter_volatility import share
 
-ROOT = Path(__file__).resolve().parents[1]
 TITLE = "Margin against what happened"
 LEAD = (
     "What each margin method asked for every day from 2018 to 2026, and what 34 books of ETH and BTC lost over the "
@@ -35,13 +34,7 @@ WIDTH = 174
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=ROOT.parent / "shared" / "data",
-    show_default="../shared/data beside the project",
-    help="Folder whose prices/ has hourly prices and whose volatility/ has vol indices of ETH and BTC.",
-)
+@series.option("Folder whose prices/ has hourly prices and whose volatility/ has vol indices of ETH and BTC.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

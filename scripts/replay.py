@@ -27,7 +27,7 @@ import numpy as np  # noqa: E402
 from python_model import history, methodology, replay  # noqa: E402
 from python_model.history import HistoryError  # noqa: E402
 from python_model.volatility import Terms  # noqa: E402
-from scripts import report  # noqa: E402
+from scripts import report, series  # noqa: E402
 from scripts.chapter_volatility import date, share  # noqa: E402
 from scripts.replay_chapters import Replay, replay_chapters, weeks_on_chain  # noqa: E402
 
@@ -65,13 +65,7 @@ def week_text(worst: Replay) -> str:
 
 
 @click.command(cls=ConnectedProviderCommand, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=ROOT.parent / "shared" / "data",
-    show_default="../shared/data beside the project",
-    help="Folder whose prices/ has hourly prices of ETH and BTC as Parquet.",
-)
+@series.option("Folder whose prices/ has hourly prices of ETH and BTC as Parquet.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -27,6 +27,7 @@ from python_model.history import HistoryError  # noqa: E402
 from python_model.normal import Floats  # noqa: E402
 from python_model.scenario_set import ScenarioSet, ScenarioSetError  # noqa: E402
 from python_model.tail import ALPHA, expected_shortfall, tail_count, value_at_risk  # noqa: E402
+from scripts import series  # noqa: E402
 
 # Of the table of the worst days.
 WORST = 8
@@ -97,13 +98,7 @@ def notes(days: Mapping[str, pd.DataFrame], scenarios: ScenarioSet, returns: str
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=ROOT.parent / "shared" / "data",
-    show_default="../shared/data beside the project",
-    help="Folder whose prices/ has hourly prices and whose volatility/ has vol indices of ETH and BTC.",
-)
+@series.option("Folder whose prices/ has hourly prices and whose volatility/ has vol indices of ETH and BTC.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import numpy as np
@@ -35,7 +36,7 @@ from tests.stateful.state import (
 )
 
 
-class SolvencyMirror(MarketMirror):
+class SolvencyMirror(MarketMirror, ABC):
     """Accounts, their cash and their margin."""
 
     def __init__(
@@ -97,9 +98,9 @@ class SolvencyMirror(MarketMirror):
             elif level != KEPT:
                 self._require_sound(before, state, level == PAID, self.charged.get(account, 0))
 
+    @abstractmethod
     def _require_bidder(self, account: Account) -> None:
         """What an account needs that bought in a liquidation: with auctions."""
-        raise NotImplementedError
 
     def _require_sound(self, before: Account, after: Account, paid: bool, fees: int) -> None:
         """Nothing at risk, initial margin on fresh data in an open mode, or no risk taken and nothing paid out."""
