@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import pytest
 import yaml
 from ape.contracts import ContractContainer
 from ethpm_types import Bytecode
@@ -91,6 +93,19 @@ def building(folder: Callable[[str], Path], jobs: Mapping[str, Job]) -> Iterator
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield Builds(pool, folder, jobs)
         pool.shutdown(cancel_futures=True)
+
+
+def builds_of(defects: Sequence[Defect], true: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """The fixture `builds` of a module: bytecode by defect, and of true contracts by the name that they are given."""
+
+    @pytest.fixture(scope="module", name="builds")
+    def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
+        jobs: dict[str, Job] = {name: (None, contract) for name, contract in true.items()}
+        jobs |= {defect.name: (defect, defect.rebuilds) for defect in defects}
+        with building(tmp_path_factory.mktemp, jobs) as compiled:
+            yield compiled
+
+    return builds
 
 
 def deploy(contracts: Any, sender: Any, contract: str, bytecode: Mapping[str, str], *arguments: Any) -> Any:

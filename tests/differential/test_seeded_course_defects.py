@@ -165,13 +165,7 @@ def bench(project_contracts: Any, deployer: Any, ape_chain: Any) -> Bench:
     return Bench(project_contracts, chain.deploy_engine(project_contracts, deployer, [HOUSE], {NAME: 1}), ape_chain)
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[planting.Builds]:
-    """Bytecode by defect, and of the true contracts by name."""
-    jobs: dict[str, tuple[Defect | None, str]] = {contract: (None, contract) for contract in (DATA, ENGINE)}
-    jobs |= {defect.name: (defect, defect.rebuilds) for defect in DEFECTS}
-    with planting.building(tmp_path_factory.mktemp, jobs) as futures:
-        yield futures
+builds = planting.builds_of(DEFECTS, {contract: contract for contract in (DATA, ENGINE)})
 
 
 def test_true_contracts_agree_with_the_model(bench, builds):

@@ -184,13 +184,7 @@ PRESETS = {name: methodology.load(name) for name in sorted({preset for _, preset
 # --- building and comparing ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[planting.Builds]:
-    """Bytecode by defect, and of true contracts by name, each compiled in a process of its own."""
-    jobs: dict[str, tuple[Defect | None, str]] = {contract: (None, contract) for contract in (KERNEL, REPORT)}
-    jobs |= {defect.name: (defect, defect.rebuilds) for defect in DEFECTS}
-    with planting.building(tmp_path_factory.mktemp, jobs) as futures:
-        yield futures
+builds = planting.builds_of(DEFECTS, {contract: contract for contract in (KERNEL, REPORT)})
 
 
 @dataclass(frozen=True)

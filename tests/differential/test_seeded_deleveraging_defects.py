@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.differential.planting import Builds, Defect, building
+from tests.differential import planting
+from tests.differential.planting import Builds, Defect
 from tests.differential.rounds import BANKRUPT, Bench, compare, staged
 
 pytestmark = [pytest.mark.differential, pytest.mark.slow]
@@ -39,11 +40,7 @@ DEFECTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
-    """Bytecode of each defect."""
-    with building(tmp_path_factory.mktemp, {d.name: (d, d.rebuilds) for d in DEFECTS}) as compiled:
-        yield compiled
+builds = planting.builds_of(DEFECTS)
 
 
 @pytest.fixture(scope="module")

@@ -247,12 +247,7 @@ def bench(project_contracts: Any, deployer: Any, ape_chain: Any) -> Bench:
     return Bench(project_contracts, deployer, ape_chain)
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[planting.Builds]:
-    """Bytecode by defect."""
-    jobs: dict[str, tuple[Defect | None, str]] = {defect.name: (defect, defect.rebuilds) for defect in DEFECTS}
-    with planting.building(tmp_path_factory.mktemp, jobs) as futures:
-        yield futures
+builds = planting.builds_of(DEFECTS)
 
 
 def test_the_true_contract_agrees_with_the_model(bench):

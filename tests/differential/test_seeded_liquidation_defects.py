@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
 
 from scripts import chain
+from tests.differential import planting
 from tests.differential.auctions import Bench
 from tests.differential.distress import BIDS, PRESETS, compare
-from tests.differential.planting import Builds, Defect, building
+from tests.differential.planting import Builds, Defect
 from tests.differential.strategies import NAMES
 
 pytestmark = [pytest.mark.differential, pytest.mark.slow]
@@ -64,11 +64,7 @@ DEFECTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
-    """Bytecode of each defect."""
-    with building(tmp_path_factory.mktemp, {d.name: (d, d.rebuilds) for d in DEFECTS}) as compiled:
-        yield compiled
+builds = planting.builds_of(DEFECTS)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -100,13 +99,7 @@ def bench() -> Bench:
     return Bench.build()
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[planting.Builds]:
-    """Bytecode by defect, and of the true checks, each compiled in a process of its own."""
-    jobs: dict[str, tuple[Defect | None, str]] = {"true": (None, HARNESS)}
-    jobs |= {planted.name: (planted, HARNESS) for planted in DEFECTS}
-    with planting.building(tmp_path_factory.mktemp, jobs) as futures:
-        yield futures
+builds = planting.builds_of(DEFECTS, {"true": HARNESS})
 
 
 def deploy(contracts: SimpleNamespace, sender: Any, bytecode: str) -> Any:

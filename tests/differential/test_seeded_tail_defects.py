@@ -206,12 +206,7 @@ class Bench:
         return next((f"{situation}: {text}" for situation, text in found), None)
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[planting.Builds]:
-    """Bytecode by defect, each compiled in a process of its own."""
-    jobs = {defect.name: (defect, defect.rebuilds) for defect in DEFECTS}
-    with planting.building(tmp_path_factory.mktemp, jobs) as futures:
-        yield futures
+builds = planting.builds_of(DEFECTS)
 
 
 @pytest.fixture(scope="module")

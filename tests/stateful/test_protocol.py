@@ -20,7 +20,8 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from python_model import methodology
-from tests.differential.planting import Builds, Defect, building
+from tests.differential import planting
+from tests.differential.planting import Defect
 from tests.stateful import world as worlds
 from tests.stateful.life import STEPS, Life
 from tests.stateful.mirror import Mirror
@@ -121,11 +122,7 @@ LATE = [Defect("lots fill for ever", "modules/orders.vy", "self.filled[digest] =
 DEFECTS += LATE if DEEP else []
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
-    """Bytecode of the planted defects."""
-    with building(tmp_path_factory.mktemp, {d.name: (d, d.rebuilds) for d in DEFECTS}) as compiled:
-        yield compiled
+builds = planting.builds_of(DEFECTS)
 
 
 @pytest.fixture(scope="module")

@@ -228,13 +228,7 @@ def bench(project_contracts: Any, deployer: Any, ape_chain: Any) -> Bench:
     return Bench(project_contracts, deployer, ape_chain)
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[planting.Builds]:
-    """Bytecode by defect, and of the true contracts by name."""
-    jobs: dict[str, tuple[Defect | None, str]] = {name: (None, f"feeds/{name}") for name in (CHAINLINK, PYTH, PEG)}
-    jobs |= {defect.name: (defect, defect.rebuilds) for defect in DEFECTS}
-    with planting.building(tmp_path_factory.mktemp, jobs) as futures:
-        yield futures
+builds = planting.builds_of(DEFECTS, {name: f"feeds/{name}" for name in (CHAINLINK, PYTH, PEG)})
 
 
 @pytest.mark.parametrize("contract", [CHAINLINK, PYTH, PEG])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from operator import mul
 from typing import Any
@@ -16,7 +15,7 @@ from python_model import income
 from python_model.income import DAY, HOUR, WAD, WEEK, Income
 from scripts import chain
 from tests.differential import planting
-from tests.differential.planting import Builds, Defect, building
+from tests.differential.planting import Builds, Defect
 from tests.unit.protocol_fixtures import World, perp
 
 pytestmark = pytest.mark.differential
@@ -211,11 +210,7 @@ DEFECTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
-    """Bytecode of each defect."""
-    with building(tmp_path_factory.mktemp, {d.name: (d, d.rebuilds) for d in DEFECTS}) as compiled:
-        yield compiled
+builds = planting.builds_of(DEFECTS)
 
 
 @pytest.mark.parametrize("planted", DEFECTS, ids=lambda d: d.name)
