@@ -31,7 +31,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -60,10 +60,8 @@ class BacktestError(RuntimeError):
 
 @lru_cache(maxsize=1)
 def methodologies() -> dict[str, Methodology]:
-    """The presets, and `var`: the house with one scenario in which nothing moves."""
-    rows = {name: load(name) for name in PRESETS}
-    nothing = np.zeros(1)
-    return {**rows, "var": replace(rows["house"], x=nothing, y=nothing, z=nothing, g=np.ones(1))}
+    """The presets; `max` has the prices of `house`."""
+    return {name: load(name) for name in (*PRESETS, "var")}
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,14 @@ class Group:
     credit: float
 
 
+@dataclass(frozen=True)
+class TailTerms:
+    """How far into the tail of a scenario set (M-19): `alpha` in (0, 1), and for how many days ahead."""
+
+    alpha: float
+    horizon_days: float
+
+
 @dataclass(frozen=True, eq=False)
 class Methodology:
     """Scenarios and parameters.
@@ -58,6 +66,9 @@ class Methodology:
         Vol points, USD for a vol point (M-12).
     initial_factor : float
         `f`, at least 1 (M-13).
+    tail : TailTerms or None
+        The scan is the larger of the grid's and of the expected shortfall over a scenario set (M-20); a grid of one
+        scenario that moves nothing leaves the expected shortfall alone. None: the grid alone.
     """
 
     name: str
@@ -82,6 +93,7 @@ class Methodology:
     h_vega: float
     depth_vega: float
     initial_factor: float
+    tail: TailTerms | None = None
 
     def __len__(self) -> int:
         """Number of scenarios."""
@@ -164,15 +176,30 @@ def _groups(raw: Any) -> tuple[Group, ...]:
     return tuple(groups)
 
 
+def _tail(raw: Any) -> TailTerms | None:
+    """The terms of the tail, where there are any."""
+    if raw is None:
+        return None
+    if not isinstance(raw, dict) or set(raw) != {"alpha", "horizon_days"}:
+        raise MethodologyError("tail: must have alpha and horizon_days")
+    alpha = _number(raw["alpha"], "tail.alpha", "0.5", "0.9999")
+    return TailTerms(alpha, _number(raw["horizon_days"], "tail.horizon_days", "0.00002", "30"))
+
+
 def parse(raw: Any) -> Methodology:
-    """A methodology from the structure of a preset file; MethodologyError names what is wrong."""
+    """A methodology from the structure of a preset file; MethodologyError names what is wrong.
+
+    With a `base`, the name of another preset, what is not given is that one's.
+    """
     if not isinstance(raw, dict):
         raise MethodologyError("methodology: must be a mapping")
-    known = {"name", "scan_range", "parameters", "groups", "scenarios"}
+    if "base" in raw:
+        raw = _read(raw["base"]) | {key: value for key, value in raw.items() if key != "base"}
+    known = {"name", "scan_range", "parameters", "groups", "scenarios", "tail"}
     for key in raw:
         if key not in known:
             raise MethodologyError(f"{key}: unknown field")
-    for key in known - {"scan_range"}:
+    for key in known - {"scan_range", "tail"}:
         if key not in raw:
             raise MethodologyError(f"{key}: missing")
     if not isinstance(raw["name"], str):
@@ -199,6 +226,7 @@ def parse(raw: Any) -> Methodology:
         g=table[:, 3].copy(),
         scan_range=None if scan_range is None else _number(scan_range, "scan_range", "1e-12", "1"),
         groups=_groups(raw["groups"]),
+        tail=_tail(raw.get("tail")),
         **values,
     )
 
@@ -208,8 +236,14 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
-def load(name: str) -> Methodology:
-    """A preset by name; MethodologyError where there is none."""
+def _read(name: Any) -> dict[str, Any]:
+    """The structure of a preset file by name; MethodologyError where there is none."""
     if name not in names():
         raise MethodologyError(f"unknown methodology {name!r} (known: {', '.join(names())})")
-    return parse(yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+    structure: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return structure
+
+
+def load(name: str) -> Methodology:
+    """A preset by name; MethodologyError where there is none."""
+    return parse(_read(name))

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from python_model import settlement, volatility
-from python_model.methodology import Methodology
+from python_model import scenario_set, settlement, volatility
+from python_model.methodology import Methodology, TailTerms
 from python_model.portfolio import (
     SECONDS_PER_YEAR,
     Book,
@@ -29,11 +29,14 @@ from python_model.portfolio import (
     mark,
     net,
 )
+from python_model.scenario_set import ScenarioSet
+from python_model.tail import tail_count
 from scripts import normal_table
 
 KINDS = {Kind.PERP: 0, Kind.FUTURE: 1, Kind.CALL: 2, Kind.PUT: 3}
 MODES = {Mode.ISOLATED: 0, Mode.CROSS: 1, Mode.PORTFOLIO: 2}
 WAD = 18
+SECONDS_PER_DAY = 86_400
 # Of M-16: the requirement exceeds the exact one by at most 4 epsilon times the notional.
 EPSILON = 1e-9
 HEARTBEAT_SECONDS = 3600
@@ -259,6 +262,17 @@ def methodology_arguments(methodology: Methodology, names: dict[str, int]) -> tu
     groups = [(sum(1 << names[n] for n in g.members if n in names), wad(g.credit)) for g in m.groups]
     scenarios = [tuple(wad(float(v)) for v in row) for row in zip(m.x, m.y, m.z, m.g, strict=True)]
     return parameters, groups, scenarios
+
+
+def scenario_set_arguments(rows: ScenarioSet, names: dict[str, int]) -> tuple[int, list[int], list[list[int]]]:
+    """Constructor arguments of `ScenarioSet`; underlyings that have no id are left out."""
+    ordered = sorted((name for name in rows.underlyings if name in names), key=lambda name: names[name])
+    return len(rows), [names[name] for name in ordered], [scenario_set.packed(rows, name) for name in ordered]
+
+
+def tail_scan_arguments(terms: TailTerms, rows: ScenarioSet) -> tuple[int, int]:
+    """The last two constructor arguments of `TailScan`: how many losses make the tail, and the horizon in seconds."""
+    return tail_count(terms.alpha, len(rows)), round(terms.horizon_days * SECONDS_PER_DAY)
 
 
 def evidence_passes(compiled: Any, count: int = 3) -> list[int]:

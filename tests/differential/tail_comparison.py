@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from python_model import methodology, scenario_set
+from python_model import methodology
 from python_model.margin import assess, leg_tables
 from python_model.methodology import Methodology
 from python_model.normal import Floats
@@ -54,12 +54,6 @@ def of_rows(names: Sequence[str], x: Floats, y: Floats) -> ScenarioSet:
     return ScenarioSet("drawn", "1", tuple(names), tuple(f"{i:03d}" for i in range(len(x))), x, y)
 
 
-def set_arguments(rows: ScenarioSet, names: dict[str, int]) -> tuple[int, list[int], list[list[int]]]:
-    """Constructor arguments of `ScenarioSet`."""
-    ordered = sorted(rows.underlyings, key=lambda name: names[name])
-    return len(rows), [names[name] for name in ordered], [scenario_set.packed(rows, name) for name in ordered]
-
-
 def still() -> Methodology:
     """The house charges with a grid that moves nothing: its scan is 0, and the ES alone decides."""
     house = methodology.load("house")
@@ -73,7 +67,7 @@ def deploy(
     """A tail engine, and what it reads but market data and kernels; `create(name, *arguments)` deploys a contract."""
     kernel, tail_kernel = kernels
     data = create("Methodology", *chain.methodology_arguments(setting.methodology, names))
-    rows = create("ScenarioSet", *set_arguments(setting.rows, names))
+    rows = create("ScenarioSet", *chain.scenario_set_arguments(setting.rows, names))
     scan = create("TailScan", market_data, data, tail_kernel, rows, setting.k, setting.horizon_seconds)
     return create("TailEngine", market_data, data, kernel, scan)
 

@@ -22,7 +22,6 @@ from tests.differential.tail_comparison import (
     deploy,
     draw,
     of_rows,
-    set_arguments,
     still,
     with_volatility,
 )
@@ -236,7 +235,7 @@ def test_an_underlying_that_the_set_lacks_is_an_error(project_contracts, deploye
 def test_a_scan_refuses(project_contracts, deployer, deployment, engines, ape_chain, k, horizon, field):
     """More losses than rows, or than places for them, or a horizon of nothing or of years."""
     count = 5 if k == 6 else 250
-    rows_ = deployer.deploy(project_contracts.ScenarioSet, *set_arguments(rows(count, 9), NAMES))
+    rows_ = deployer.deploy(project_contracts.ScenarioSet, *chain.scenario_set_arguments(rows(count, 9), NAMES))
     data = engines[0].methodology()
     constructor = project_contracts.TailScan.constructor
     arguments = (deployment.market_data.address, data, chain.NOBODY, rows_.address, k, horizon)
