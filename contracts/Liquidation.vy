@@ -95,7 +95,7 @@ def award(
         assert bid.kind == SOLVENT, "liquidation: not started"
         auctions._auctions[account].started = block.timestamp
         log ILiquidation.AuctionStarted(account=account, starter=bidder, reward=0, insolvent=False)
-    premium: int256 = rounding._premium(state.legs, market_data)
+    premium: int256 = rounding._premium(state, market_data)
     if bid.kind == TARGETED:
         return self._target(account, bidder, bid, state, figures, premium, engine)
     return self._slice(account, bidder, bid, state, figures, premium, fund)
@@ -195,7 +195,7 @@ def quote(account: uint256) -> ILiquidation.Quote:
         a.started = block.timestamp
     state: IMarginEngine.Account = staticcall house.portfolio(account)
     market_data: address = staticcall house.market_data()
-    q.premium = rounding._premium(state.legs, market_data)
+    q.premium = rounding._premium(state, market_data)
     t: ILiquidation.Terms = auctions.terms
     q.discount = auctions._discount(a, t)
     if auctions._is_dead(a, t, figures):

@@ -19,10 +19,19 @@ initializes: portfolio
 exports: (portfolio.market_data, portfolio.methodology, portfolio.pricing_kernel)
 
 MAX_UNDERLYINGS: constant(uint256) = 8
+MAX_TAILS: constant(uint256) = 2
+
+TAILS: immutable(DynArray[address, MAX_TAILS])
 
 
 @deploy
-def __init__(market_data: address, methodology: address, pricing_kernel: address, chosen: uint256):
+def __init__(
+    market_data: address,
+    methodology: address,
+    pricing_kernel: address,
+    chosen: uint256,
+    tails_: DynArray[address, MAX_TAILS],
+):
     """
     @notice Ties the engine to what it reads.
     @param market_data An `IMarketData`.
@@ -30,8 +39,11 @@ def __init__(market_data: address, methodology: address, pricing_kernel: address
     @param pricing_kernel An `IPricingKernel`.
     @param chosen 0 for the whole methodology. An engine of evidence has a part of its passes, bit i for pass i: it shows that an
            account is unhealthy for less gas, and never that a healthy one is.
+    @param tails_ Tail engines (IMarginEngine) of the account modes VAR and MAX, which read the same market data. Without them,
+           and so by an engine of evidence, no account of these modes is judged.
     """
     portfolio.__init__(market_data, methodology, pricing_kernel, chosen)
+    TAILS = tails_
 
 
 @external
@@ -40,6 +52,10 @@ def assess(account: IMarginEngine.Account) -> IMarginEngine.Assessment:
     """
     @custom:see IMarginEngine
     """
+    if account.mode > portfolio.PORTFOLIO:
+        which: uint256 = account.mode - portfolio.PORTFOLIO - 1
+        assert which < len(TAILS), "engine: mode"
+        return staticcall IMarginEngine(TAILS[which]).assess(account)
     if portfolio._is_sum(account):
         return portfolio._apart(account)
     book: portfolio.Book = empty(portfolio.Book)
@@ -61,3 +77,13 @@ def assess(account: IMarginEngine.Account) -> IMarginEngine.Assessment:
             break
         r, share, leg = portfolio._next_underlying(account.legs, account.holdings, leg, r.underlying, 0, False)
     return portfolio._assessment(account.cash - account.cost, account.holdings, book, portfolio._credit(scans))
+
+
+@external
+@view
+def tails() -> DynArray[address, MAX_TAILS]:
+    """
+    @notice The tail engines of the account modes VAR and MAX.
+    @return IMarginEngine of each; empty where there are none.
+    """
+    return TAILS

@@ -111,15 +111,19 @@ def _explain(
         book = portfolio._sum(book, share)
         scans.append(portfolio.Scan(underlying=r.underlying, worst=r.scan, pnl=r.pnl))
         reports.append(r)
-    if not portfolio._is_sum(account):
-        figures: IMarginEngine.Assessment = portfolio._assessment(
-            account.cash - account.cost, account.holdings, book, portfolio._credit(scans)
-        )
-        return figures, reports
+    figures: IMarginEngine.Assessment = empty(IMarginEngine.Assessment)
+    # How many reports are sums over parts.
+    apart: uint256 = 0
+    if portfolio._is_sum(account):
+        apart = len(reports)
+    if apart != 0 or account.mode > portfolio.PORTFOLIO:
+        figures = staticcall IMarginEngine(engine).assess(account)
+    else:
+        figures = portfolio._assessment(account.cash - account.cost, account.holdings, book, portfolio._credit(scans))
 
     # Charges of each part alone, by underlying; P&L and Greeks stay those of the whole.
     legs: uint256 = len(account.legs)
-    for j: uint256 in range(len(reports), bound=MAX_UNDERLYINGS):
+    for j: uint256 in range(apart, bound=MAX_UNDERLYINGS):
         whole: IMarginReport.Report = reports[j]
         whole.scan = 0
         whole.calendar = 0
@@ -146,4 +150,4 @@ def _explain(
             whole.liquidity += r.liquidity
             whole.confidence += r.confidence
         reports[j] = whole
-    return staticcall IMarginEngine(engine).assess(account), reports
+    return figures, reports

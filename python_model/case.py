@@ -31,6 +31,8 @@ __all__ = ["Case", "CaseError", "parse_case", "read_case", "read_market"]
 MARKETS = Path(__file__).parent / "markets"
 SNAPSHOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
+# By what a whole book is margined says the methodology.
+MODES = (Mode.ISOLATED.value, Mode.CROSS.value, Mode.PORTFOLIO.value)
 MAX_LEGS = 128
 MAX_COLLATERALS = 16
 MAX_UNDERLYINGS = 8
@@ -220,7 +222,7 @@ def _position(raw: Any, path: str, market: Market, warnings: list[str]) -> Posit
 def _book(raw: Any, assets: dict[str, Collateral], market: Market, warnings: list[str]) -> Book:
     """The account section."""
     account = Fields.of(raw, "account", warnings, ("mode", "cash", "collateral", "positions"))
-    mode = Mode(account.choice("mode", tuple(m.value for m in Mode)))
+    mode = Mode(account.choice("mode", MODES))
     rows = account.rows("positions", MAX_LEGS)
     positions = tuple(_position(row, f"{account.at('positions')}[{i}]", market, warnings) for i, row in enumerate(rows))
     if mode is Mode.ISOLATED and len(net(positions, market)) > 1:

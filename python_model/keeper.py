@@ -113,7 +113,7 @@ class Candidate:
     initial_shortfall : `IM - E_im` of the whole
     maintenance : MM
     liquidity : M-12 of the whole, what closing it costs
-    legs : number of legs
+    legs : number of legs, or so many that cost as much gas
     empty : whether it has neither legs nor collateral
     cash : of the account
     started, marked, deleveraged : seconds since 1970, 0 where not
@@ -139,7 +139,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Purse:
-    """What the bidder and the fund have: `free` is `E_im - IM` of the bidder's account, `legs` of its book."""
+    """What bidder and fund have: `free` is `E_im - IM` of the bidder's account, `legs` as `Candidate.legs`."""
 
     free: float
     fund: float

@@ -22,10 +22,10 @@ from fractions import Fraction
 
 from python_model.margin import assess
 from python_model.methodology import Methodology
-from python_model.portfolio import Book, Kind, Market, Position, mark, net
+from python_model.portfolio import Book, Kind, Market, Mode, Position, mark, net
 
 # What a unit of a leg can be worth and need together, at most: so many times spot and strike, and USD for flat charges.
-SPOTS, STRIKES, FLAT = 6.0, 4.0, 250.0
+SPOTS, TAIL_SPOTS, STRIKES, FLAT = 6.0, 15.0, 4.0, 250.0
 # Sizes are cut to the millionth of a unit.
 SIZE = 10**6
 # What a slice may always be worth: USD, and so many times the premium for rounding.
@@ -142,15 +142,16 @@ def fee_rate(off: float, terms: Terms) -> float:
     return min(terms.fee, 1.0 - off)
 
 
-def premium(positions: tuple[Position, ...], market: Market) -> float:
+def premium(book: Book, market: Market) -> float:
     """What a millionth of a unit of every leg can be worth and need, at most, USD: paid by bidders for rounding.
 
     Parameters
     ----------
-    positions : net legs
+    book : Book, its legs net
     market : Market
     """
-    each = (SPOTS * market.underlyings[p.underlying].spot + STRIKES * (p.strike or 0.0) + FLAT for p in positions)
+    positions, spots = book.positions, TAIL_SPOTS if book.mode in (Mode.VAR, Mode.MAX) else SPOTS
+    each = (spots * market.underlyings[p.underlying].spot + STRIKES * (p.strike or 0.0) + FLAT for p in positions)
     funding = (abs(market.underlyings[p.underlying].perp_funding) for p in positions if p.kind is Kind.PERP)
     return (sum(each) + sum(funding)) / SIZE
 
@@ -288,7 +289,7 @@ def solvent(
         raise BidError("healthy")
     if is_dead(f, elapsed, terms):
         raise BidError("no value")
-    off, rounding = discount(elapsed, terms), premium(book.positions, market)
+    off, rounding = discount(elapsed, terms), premium(book, market)
     limit = largest_slice(f, off, rounding, terms)
     taken = min(exact(fraction), exact(limit))
     if taken < min(exact(terms.minimum_slice), exact(limit)):
@@ -366,7 +367,7 @@ def insolvent(
         raise BidError("has value")
     if since_mark is None or since_mark > 2 * terms.insolvent_seconds:
         raise BidError("not marked")
-    taken, rounding = exact(fraction), premium(book.positions, market)
+    taken, rounding = exact(fraction), premium(book, market)
     if taken < exact(terms.minimum_slice):
         raise BidError("slice too small")
     share = float(taken)
@@ -439,7 +440,7 @@ def trial(
 ) -> Trial:
     """Try a bid for some legs; parameters as of `targeted`."""
     f = figures(book, market, methodology)
-    off, rounding = discount(elapsed, terms), premium(book.positions, market)
+    off, rounding = discount(elapsed, terms), premium(book, market)
     rate, limit = fee_rate(off, terms), largest_slice(f, off, rounding, terms)
     lost, kept = f.net_value * (off + rate), f.net_value * (1.0 - off - rate)
     then = figures(replace(book, cash=book.cash + price, positions=less(book.positions, package)), market, methodology)

@@ -10,7 +10,7 @@ import numpy as np
 
 from python_model.aggregation import Charges, Requirement, requirement
 from python_model.exposure import Exposure, LegTable, exposure, leg_table
-from python_model.methodology import Methodology
+from python_model.methodology import Methodology, without_grid
 from python_model.normal import Floats
 from python_model.portfolio import Book, Collateral, Market, Mode, Position, net, unrealised
 from python_model.tail import Moves, Tail
@@ -135,7 +135,8 @@ def assess(book: Book, market: Market, methodology: Methodology, tail: Tail | No
     market : Market
     methodology : Methodology
     tail : Tail, optional
-        Makes the scan the larger of the grid's and of the joint expected shortfall (M-20).
+        Makes the scan the larger of the grid's and of the joint expected shortfall (M-20). The modes VAR, which has no
+        grid, and MAX need one.
 
     Returns
     -------
@@ -144,17 +145,22 @@ def assess(book: Book, market: Market, methodology: Methodology, tail: Tail | No
     Raises
     ------
     ValueError
-        An isolated account with more than one position; an underlying that the tail lacks, or without `daily_vol`.
+        An isolated account with more than one position; a mode that needs a tail; an underlying that the tail lacks, or
+        without `daily_vol`.
     KeyError
         An underlying or expiry without market data.
     """
+    if book.mode in (Mode.VAR, Mode.MAX) and tail is None:
+        raise ValueError(f"tail: an account of mode {book.mode} is margined by one")
+    if book.mode is Mode.VAR:
+        methodology = without_grid(methodology)
     tables = leg_tables(book, market, methodology, tail)
     whole = {name: exposure(table, methodology) for name, table in tables.items()}
     joint = requirement(whole, methodology, tail)
     apart, isolated = sum_of_parts(tables, methodology, tail)
     if book.mode is Mode.ISOLATED and len(net(book.positions, market)) > 1:
         raise ValueError("an isolated account holds one position")
-    chosen = joint if book.mode is Mode.PORTFOLIO else apart
+    chosen = joint if book.mode.has_offsets else apart
     option_value = sum(u.option_value for u in whole.values())
     equity_maintenance, equity_initial = equity(book, market, option_value)
     return Assessment(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -229,6 +229,12 @@ def parse(raw: Any) -> Methodology:
         tail=_tail(raw.get("tail")),
         **values,
     )
+
+
+def without_grid(base: Methodology) -> Methodology:
+    """The charges of a methodology, with a grid of one scenario in which nothing moves: a scan of 0."""
+    nothing = np.zeros(1)
+    return replace(base, x=nothing, y=nothing, z=nothing, g=np.ones(1))
 
 
 def names() -> tuple[str, ...]:

@@ -24,11 +24,18 @@ class Kind(StrEnum):
 
 
 class Mode(StrEnum):
-    """Account modes (M-17)."""
+    """Account modes (M-17), and portfolio mode by the tail of a scenario set (M-20)."""
 
     ISOLATED = "isolated"
     CROSS = "cross"
     PORTFOLIO = "portfolio"
+    VAR = "var"
+    MAX = "max"
+
+    @property
+    def has_offsets(self) -> bool:
+        """Whether the book is margined as a whole."""
+        return self not in (Mode.ISOLATED, Mode.CROSS)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Books:
 
     Attributes
     ----------
-    mode : array (accounts,), 0 isolated, 1 cross, 2 portfolio
+    mode : array (accounts,), 0 isolated, 1 cross, 2 portfolio; above, by a tail, which counts as 2 here
     cash : array (accounts,), USD
     cost : array (accounts,), sum of size times entry over futures and perpetuals, USD
     amount : array (accounts, kinds of collateral), units
@@ -568,7 +568,7 @@ def reprice(
         block = _Block(books, start, stop, state)
         value, worth = block.sums(block.units.value), block.worth
         base = books.cash[rows] - books.cost[rows] + value + block.sums(block.units.price)
-        portfolio = books.mode[rows] == PORTFOLIO
+        portfolio = books.mode[rows] >= PORTFOLIO
         needs = np.zeros((3, block.accounts))
         for chosen, figures in ((portfolio, block.joint), (~portfolio, block.apart)):
             if chosen.any():

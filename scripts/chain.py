@@ -34,7 +34,7 @@ from python_model.tail import tail_count
 from scripts import normal_table
 
 KINDS = {Kind.PERP: 0, Kind.FUTURE: 1, Kind.CALL: 2, Kind.PUT: 3}
-MODES = {Mode.ISOLATED: 0, Mode.CROSS: 1, Mode.PORTFOLIO: 2}
+MODES = {Mode.ISOLATED: 0, Mode.CROSS: 1, Mode.PORTFOLIO: 2, Mode.VAR: 3, Mode.MAX: 4}
 WAD = 18
 SECONDS_PER_DAY = 86_400
 # Of M-16: the requirement exceeds the exact one by at most 4 epsilon times the notional.
@@ -53,8 +53,9 @@ GUARD = (NOBODY, 2 * 10**10, 10 * 10**10, 60)
 CONTRACTS = ("MarketData", "Methodology", "PricingKernel", "MarginEngine", "MarginReport")
 # Largest size and strike of a position word, 1e-6 units.
 MAX_FIELD = 9 * 10**18
-# Of a margin engine that knows the whole methodology.
+# Of a margin engine that knows the whole methodology, and of one that judges no account of the modes VAR and MAX.
 ALL_PASSES = 0
+NO_TAILS: tuple[Any, ...] = ()
 # For views: more than `explain` of a cross account of 128 legs takes, which is more than a block of Anvil.
 CALL_GAS = 10**9
 # As many as a market has expiries at most: 8 underlyings of 16.
@@ -347,7 +348,7 @@ def deploy_engine(
     engines, reports = {}, {}
     for m in methodologies:
         data = sender.deploy(contracts.Methodology, *methodology_arguments(m, names))
-        engines[m.name] = sender.deploy(contracts.MarginEngine, market_data, data, kernel, ALL_PASSES)
+        engines[m.name] = sender.deploy(contracts.MarginEngine, market_data, data, kernel, ALL_PASSES, NO_TAILS)
         reports[m.name] = sender.deploy(contracts.MarginReport, engines[m.name], market_data, data, kernel)
     return Deployment(market_data, kernel, engines, reports, names, sender)
 

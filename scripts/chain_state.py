@@ -14,7 +14,7 @@ from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
 from python_model.methodology import Methodology
-from python_model.portfolio import SECONDS_PER_YEAR, SVI, Collateral, Expiry, Market, Underlying
+from python_model.portfolio import SECONDS_PER_YEAR, SVI, Collateral, Expiry, Market, Mode, Underlying
 from python_model.screening import Books, Instruments
 from scripts import chain
 from scripts.protocol import Protocol
@@ -22,6 +22,9 @@ from scripts.protocol import Protocol
 # Requests of one batch: nodes that are paid for limit how many they take at once.
 BATCH = 250
 MAX_EXPIRIES = 16
+# Account modes of a scenario set, and how many legs of a grid cost as much as a unit of the weight of their books.
+TAIL_MODES = (chain.MODES[Mode.VAR], chain.MODES[Mode.MAX])
+TAIL_BURDEN = 4
 # Of the share of a forward that is fixed.
 ALL_FIXED = 65_535
 # Names of indexed event arguments that are accounts whose state the event changed.
@@ -185,6 +188,20 @@ class Account:
     def is_empty(self) -> bool:
         """Whether it has neither legs nor collateral."""
         return not self.words and not any(self.amounts)
+
+    @property
+    def by_tail(self) -> bool:
+        """Whether it is margined by a scenario set, which the screening does not know."""
+        return self.mode in TAIL_MODES
+
+    @property
+    def burden(self) -> int:
+        """What assessing it costs, in legs of a grid: by a tail, four a unit of the weight that bounds such books."""
+        if not self.by_tail:
+            return len(self.words)
+        expiries = {word >> 216 for word in self.words if (word >> 216) & (2**32 - 1)}
+        underlyings = len({word >> 248 for word in self.words}) + sum(amount > 0.0 for amount in self.amounts)
+        return TAIL_BURDEN * (len(self.words) + 3 * len(expiries) + 4 * underlyings)
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from python_model import methodology
+from python_model import methodology, scenario_set
+from python_model.scenario_set import ScenarioSet, ScenarioSetError
 from scripts import chain, protocol
 from scripts.options import NetworkCommand, read_account, read_address, read_contract, unlock, wrong
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE_LIMIT = 24_576  # EIP-170, bytes of runtime code
 # What everything takes, rounded up: a deployment that stops half-way has cost money and is worth nothing.
-GAS = 75_000_000
+GAS = 105_000_000
 MAX_UNDERLYINGS = 255
 MAX_DECIMALS = 18
 MAX_SIGNERS = 16
@@ -70,9 +71,12 @@ MAINNETS = {
 def read_methodology(name: str) -> methodology.Methodology:
     """A preset by name."""
     try:
-        return methodology.load(name)
+        preset = methodology.load(name)
     except methodology.MethodologyError as error:
         raise wrong("methodology", str(error)) from None
+    if preset.tail is not None:
+        raise wrong("methodology", f"{name} is what accounts choose by their mode: deploy a grid, with --scenarios")
+    return preset
 
 
 def read_underlyings(text: str) -> dict[str, int]:
@@ -85,6 +89,29 @@ def read_underlyings(text: str) -> dict[str, int]:
     if len(listed) > MAX_UNDERLYINGS:
         raise wrong("underlyings", f"at most {MAX_UNDERLYINGS} (got {len(listed)})")
     return chain.ids(listed)
+
+
+def read_scenarios(text: str | None, names: dict[str, int], provider: Any) -> ScenarioSet | None:
+    """The scenario set of the modes VAR and MAX: a file, or the made-up one, which is the default of local chains."""
+    text = text or ("synthetic" if provider.network.is_dev else None)
+    if text is None:
+        return None
+    if text == "synthetic":
+        if provider.chain_id in MAINNETS:
+            raise wrong(
+                "scenarios", f"a made-up set margins nobody on {MAINNETS[provider.chain_id]}; build one of the past "
+                "with `ape run scenarios` and pass its file"
+            )  # fmt: skip
+        rows = scenario_set.synthetic()
+    else:
+        try:
+            rows = scenario_set.read(Path(text))
+        except ScenarioSetError as error:
+            raise wrong("scenarios", str(error)) from None
+    known = [name for name in rows.underlyings if name in names]
+    if not known:
+        raise wrong("scenarios", f"has rows of {', '.join(rows.underlyings)}, but of none of --underlyings")
+    return rows
 
 
 def read_signers(text: str | None, threshold: int | None, account: Any, provider: Any) -> tuple[list[str], int]:
@@ -178,7 +205,9 @@ def version() -> str:
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
-def describe(deployed: protocol.Protocol, name: str, receipts: list[Any], provider: Any) -> dict[str, Any]:
+def describe(
+    deployed: protocol.Protocol, name: str, receipts: list[Any], provider: Any, rows: ScenarioSet | None
+) -> dict[str, Any]:
     """The content of the deployment file.
 
     Parameters
@@ -187,6 +216,7 @@ def describe(deployed: protocol.Protocol, name: str, receipts: list[Any], provid
     name : of the methodology
     receipts : of every transaction of the deployment, in order
     provider : ape provider; its address is not kept, as it may hold a key
+    rows : ScenarioSet of the account modes VAR and MAX
 
     Returns
     -------
@@ -199,6 +229,10 @@ def describe(deployed: protocol.Protocol, name: str, receipts: list[Any], provid
         receipt = created.get(address)
         return {"address": address, "transaction": receipt.txn_hash if receipt else None}
 
+    scenarios = None
+    if rows is not None and deployed.tails is not None:
+        digest = "0x" + deployed.tails.scenario_set.digest().hex()
+        scenarios = {"name": rows.name, "version": rows.version, "rows": len(rows), "digest": digest}
     tokens = ("quote", "weth")
     contracts = {key: row(c.address) for key, c in deployed.contracts.items() if key not in tokens}
     evidence = {f"evidence_{i}": row(address) for i, address in enumerate(deployed.liquidation.evidence(), 1)}
@@ -210,6 +244,7 @@ def describe(deployed: protocol.Protocol, name: str, receipts: list[Any], provid
         "version": version(),
         "methodology": name,
         "underlyings": deployed.names,
+        "scenarios": scenarios,
         "contracts": contracts | evidence,
         "tokens": {
             key: {**row(deployed.contracts[key].address), "decimals": deployed.contracts[key].decimals()}
@@ -255,6 +290,12 @@ def table(description: dict[str, Any], receipts: list[Any], provider: Any) -> Ta
     "--signers", metavar="ADDRESSES", help="Who signs market data; with --threshold. By default the deployer."
 )
 @click.option("--threshold", type=int, metavar="N", help="How many of the signers an update needs.")
+@click.option(
+    "--scenarios",
+    metavar="PATH",
+    help="Scenario set of the account modes VAR and MAX, as `ape run scenarios` writes it, or `synthetic`, the default "
+    "of local chains; without one no account can have these modes.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Deployment file [build/deployments/<chain id>.json].")
 def cli(
     provider: Any,
@@ -265,6 +306,7 @@ def cli(
     weth: str | None,
     signers: str | None,
     threshold: int | None,
+    scenarios: str | None,
     out: Path | None,
 ) -> None:
     """Deploy the whole protocol and write down where it is.
@@ -274,6 +316,7 @@ def cli(
     console = Console()
     preset, names = read_methodology(name), read_underlyings(underlyings)
     addresses = read_tokens(quote, weth, provider)
+    rows = read_scenarios(scenarios, names, provider)
     out = read_out(out or ROOT / "build" / "deployments" / f"{provider.chain_id}.json", provider)
     account = read_account(alias, provider)
     feed_signers, needed = read_signers(signers, threshold, account, provider)
@@ -295,6 +338,7 @@ def cli(
     columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, logger.at_level(LogLevel.WARNING):
         steps = protocol.STEPS + len(names) + (protocol.TOKEN_STEPS if known is None else 0)
+        steps += protocol.TAIL_STEPS if rows else 0
         task = progress.add_task("", total=steps, completed=-1)
 
         def announce(step: str) -> None:
@@ -303,15 +347,16 @@ def cli(
         try:
             tokens = known or protocol.deploy_tokens(contracts, account, announce)
             deployed = protocol.deploy(
-                contracts, account, preset, names, tokens, announce, signers=feed_signers, threshold=needed
-            )
+                contracts, account, preset, names, tokens, announce,
+                signers=feed_signers, threshold=needed, rows=rows,
+            )  # fmt: skip
         except ApeException as error:
             step = progress.tasks[task].description
             raise click.ClickException(f"{step}: {error} (no use in what came before it: deploy again)") from error
         announce("done")
     receipts = ape.chain.history[account.address].sessional[sent:]
 
-    description = describe(deployed, name, receipts, provider)
+    description = describe(deployed, name, receipts, provider, rows)
     out.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     console.print(table(description, receipts, provider))
     console.print(f"Deployment file: {out}", soft_wrap=True)

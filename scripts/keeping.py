@@ -157,7 +157,18 @@ class Keeper:
         began = time.perf_counter()
         figures = reprice(rows, market, kinds, self.method, self.workers)
         self.metrics.repricing.observe(time.perf_counter() - began)
+        self.ask_tails(ids, figures, head)
         return ids, figures, market
+
+    def ask_tails(self, ids: Sequence[int], figures: Figures, head: Head) -> None:
+        """Put the chain's requirements in the place of the grid's where an account is margined by a scenario set."""
+        found = [(k, i) for k, i in enumerate(ids) if self.accounts[i].by_tail and self.accounts[i].words]
+        answers = self.world.node.calls([(self.world.views["assess"], (i,)) for _, i in found], head.tag)
+        for (k, i), answer in zip(found, answers, strict=True):
+            if isinstance(answer, Refused):
+                self.journal.write("no figures", account=i, why=answer.reason)
+                continue
+            figures.maintenance[k], figures.initial[k] = answer["maintenance"] / WAD, answer["initial"] / WAD
 
     def ask(self, ids: Sequence[int], rows: Mapping[int, int], figures: Figures, block: str) -> list[Candidate]:
         """What the chain says of some accounts now."""
@@ -182,7 +193,7 @@ class Keeper:
                     initial_shortfall=float(figures.initial[row] - figures.equity_initial[row]),
                     maintenance=float(figures.maintenance[row]),
                     liquidity=float(figures.liquidity[row]),
-                    legs=len(account.words),
+                    legs=account.burden,
                     empty=account.is_empty,
                     cash=account.cash / WAD,
                     **asdict(auction),
@@ -198,7 +209,7 @@ class Keeper:
         free = (figures["equity_initial"] - figures["initial"]) / WAD
         self.metrics.fund.set(fund / WAD)
         self.metrics.free.set(free)
-        return Purse(free, fund / WAD, len(self.accounts[self.bidder].words) if self.bidder in self.accounts else 0)
+        return Purse(free, fund / WAD, self.accounts[self.bidder].burden if self.bidder in self.accounts else 0)
 
     # ------------------------------------------------------------------------------------------------------- a round
 

@@ -15,9 +15,10 @@ from eth_abi.abi import encode
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.crypto import keccak
 
-from python_model import fees, interest, volatility
+from python_model import fees, interest, methodology, volatility
 from python_model.methodology import Methodology
 from python_model.portfolio import Kind, Mode, Position
+from python_model.scenario_set import ScenarioSet
 from scripts import chain, normal_table
 
 QUOTE, WETH = 0, 1
@@ -46,8 +47,18 @@ CONTAINERS = {
     "quote": "Token",
     "weth": "Token",
 }
-# How often `deploy_tokens` and `deploy` announce a transaction, the latter once more for each underlying.
-TOKEN_STEPS, STEPS = 2, 44
+# The same for `Tails`.
+TAIL_CONTAINERS = {
+    "tail_kernel": "TailKernel",
+    "scenario_set": "ScenarioSet",
+    "tail_scan": "TailScan",
+    "var_methodology": "Methodology",
+    "var_engine": "TailEngine",
+    "max_engine": "TailEngine",
+}
+# How often `deploy_tokens` and `deploy` announce a transaction, the latter once more for each underlying, and how much
+# more often with tails.
+TOKEN_STEPS, STEPS, TAIL_STEPS = 2, 44, len(TAIL_CONTAINERS)
 # Of an order approved on chain, or whose signer is the caller.
 NO_SIGNATURE = b""
 FOR_EVER = 2**64
@@ -119,8 +130,20 @@ class DeploymentError(ValueError):
 
 
 @dataclass(frozen=True)
+class Tails:
+    """What judges accounts of the modes VAR and MAX, as ape instances."""
+
+    tail_kernel: Any
+    scenario_set: Any
+    tail_scan: Any
+    var_methodology: Any
+    var_engine: Any
+    max_engine: Any
+
+
+@dataclass(frozen=True)
 class Protocol:
-    """The contracts, as ape instances, and the ids of underlyings."""
+    """The contracts, as ape instances, and the ids of underlyings. Without `tails` no book has the mode VAR or MAX."""
 
     clearing_house: Any
     collaterals: Any
@@ -145,11 +168,13 @@ class Protocol:
     quote: Any
     weth: Any
     names: dict[str, int]
+    tails: Tails | None = None
 
     @property
     def contracts(self) -> dict[str, Any]:
         """Contract instances by name."""
-        return {key: value for key, value in vars(self).items() if key != "names"}
+        own = {key: value for key, value in vars(self).items() if key not in ("names", "tails")}
+        return own | (vars(self.tails) if self.tails else {})
 
 
 @dataclass(frozen=True)
@@ -225,6 +250,7 @@ def deploy(
     signers: Sequence[str] = (),
     threshold: int = 1,
     trusted: bool = False,
+    rows: ScenarioSet | None = None,
 ) -> Protocol:
     """Deploy and connect every contract.
 
@@ -246,6 +272,8 @@ def deploy(
         How many of them an update needs.
     trusted : bool
         Whether the sender may publish without signatures, one transaction more: for the stages of local chains.
+    rows : ScenarioSet
+        Of the account modes VAR and MAX, with some of the underlyings; without it no book can have them.
 
     Returns
     -------
@@ -268,9 +296,11 @@ def deploy(
         market_data.set_terms(i, terms or chain.terms(dynamic), sender=sender)
     kernel = create(contracts.PricingKernel, normal_table.words())
     data = create(contracts.Methodology, *chain.methodology_arguments(methodology, names))
-    engine = create(contracts.MarginEngine, market_data, data, kernel, chain.ALL_PASSES)
+    tails = deploy_tails(contracts, create, methodology, names, rows, (market_data, data, kernel)) if rows else None
+    judges = chain.NO_TAILS if tails is None else (tails.var_engine, tails.max_engine)
+    engine = create(contracts.MarginEngine, market_data, data, kernel, chain.ALL_PASSES, judges)
     evidence = [
-        create(contracts.MarginEngine, market_data, data, kernel, passes)
+        create(contracts.MarginEngine, market_data, data, kernel, passes, chain.NO_TAILS)
         for passes in chain.evidence_passes(data.compiled())
     ]
     report = create(contracts.MarginReport, engine, market_data, data, kernel)
@@ -361,6 +391,51 @@ def deploy(
         quote=tokens.quote,
         weth=tokens.weth,
         names=names,
+        tails=tails,
+    )
+
+
+def deploy_tails(
+    contracts: Any,
+    create: Callable[..., Any],
+    preset: Methodology,
+    names: dict[str, int],
+    rows: ScenarioSet,
+    reads: tuple[Any, Any, Any],
+) -> Tails:
+    """Deploy what judges accounts of the modes VAR and MAX (M-18 to M-20).
+
+    Parameters
+    ----------
+    contracts : namespace of ape contract containers
+    create : callable; deploys a container with arguments
+    preset : Methodology
+        Of the margin engine: both modes have its charges, MAX its grid too.
+    names : ids of underlyings
+    rows : ScenarioSet
+    reads : the market data, the methodology and the kernel that the margin engine reads
+
+    Returns
+    -------
+    Tails
+    """
+    market_data, data, kernel = reads
+    still = methodology.without_grid(preset)
+    terms = methodology.load("max").tail
+    assert terms is not None
+    tail_kernel = create(contracts.TailKernel, normal_table.words())
+    scenarios = create(contracts.ScenarioSet, *chain.scenario_set_arguments(rows, names))
+    scan = create(
+        contracts.TailScan, market_data, data, tail_kernel, scenarios, *chain.tail_scan_arguments(terms, rows)
+    )
+    var_data = create(contracts.Methodology, *chain.methodology_arguments(still, names))
+    return Tails(
+        tail_kernel=tail_kernel,
+        scenario_set=scenarios,
+        tail_scan=scan,
+        var_methodology=var_data,
+        var_engine=create(contracts.TailEngine, market_data, var_data, kernel, scan),
+        max_engine=create(contracts.TailEngine, market_data, data, kernel, scan),
     )
 
 
@@ -417,7 +492,9 @@ def load(path: str | Path, contracts: Any) -> Protocol:
     try:
         file = json.loads(Path(path).read_text(encoding="utf-8"))
         rows = {**file["contracts"], **file["tokens"]}
-        addresses = {key: str(rows[key]["address"]) for key in CONTAINERS}
+        # All of the tails, or none.
+        containers = CONTAINERS | (TAIL_CONTAINERS if TAIL_CONTAINERS.keys() & rows.keys() else {})
+        addresses = {key: str(rows[key]["address"]) for key in containers}
         names = {str(name): int(i) for name, i in file["underlyings"].items()}
         chain_id = int(file["chain_id"])
     except OSError as error:
@@ -434,10 +511,11 @@ def load(path: str | Path, contracts: Any) -> Protocol:
         if not provider.get_code(address):
             raise DeploymentError(f"{path}: {key} has no code at {address}; was the chain started anew?")
     instances = {
-        key: getattr(contracts, CONTAINERS[key]).at(address, fetch_from_explorer=False, detect_proxy=False)
+        key: getattr(contracts, containers[key]).at(address, fetch_from_explorer=False, detect_proxy=False)
         for key, address in addresses.items()
     }
-    return Protocol(**instances, names=names)
+    tails = Tails(**{key: instances.pop(key) for key in TAIL_CONTAINERS}) if len(containers) > len(CONTAINERS) else None
+    return Protocol(**instances, names=names, tails=tails)
 
 
 def create_account(protocol: Protocol, owner: Any, mode: Mode = Mode.PORTFOLIO) -> int:

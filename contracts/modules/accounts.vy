@@ -10,6 +10,9 @@ from contracts.interfaces import IClearingHouse
 ISOLATED: constant(uint256) = 0
 CROSS: constant(uint256) = 1
 PORTFOLIO: constant(uint256) = 2
+# As PORTFOLIO with another scan (M-20): the expected shortfall over a scenario set, and the larger of that and the grid's.
+VAR: constant(uint256) = 3
+MAX: constant(uint256) = 4
 # What an operator may do.
 TRADE: constant(uint256) = 1
 FUNDS: constant(uint256) = 2
@@ -26,7 +29,7 @@ def create_account(mode: uint256) -> uint256:
     """
     @custom:see IClearingHouse
     """
-    assert mode <= PORTFOLIO, "accounts: mode"
+    assert mode <= MAX, "accounts: mode"
     account: uint256 = self.account_count + 1
     self.account_count = account
     self.owner_of[account] = msg.sender
@@ -72,7 +75,7 @@ def _set_mode(account: uint256, mode: uint256):
     @notice Changes the mode; the caller of this function checks the account.
     """
     self._require_owner(account)
-    assert mode <= PORTFOLIO, "accounts: mode"
+    assert mode <= MAX, "accounts: mode"
     self.mode_of[account] = mode
     log IClearingHouse.ModeSet(account=account, mode=mode)
 

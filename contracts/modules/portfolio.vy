@@ -122,7 +122,7 @@ def _is_sum(account: IMarginEngine.Account) -> bool:
     @return Whether the requirement is a sum over parts: isolated or cross mode, and more than one leg or in-grid
             holding. A single part is a portfolio of its own.
     """
-    if account.mode == PORTFOLIO:
+    if account.mode >= PORTFOLIO:
         return False
     parts: uint256 = len(account.legs)
     for h: IMarginEngine.Holding in account.holdings:

@@ -19,6 +19,10 @@ MAX_EXPIRIES: constant(uint256) = 16
 EXPIRY_WEIGHT: constant(uint256) = 3
 MAX_WEIGHT: constant(uint256) = 152
 MAX_CROSS_LEGS: constant(uint256) = 32
+# By the tail of a scenario set each underlying, that of a claim too, costs as much as four legs, and a leg as much as eight.
+MAX_TAIL_LEGS: constant(uint256) = 16
+MAX_TAIL_WEIGHT: constant(uint256) = 36
+TAIL_UNDERLYING_WEIGHT: constant(uint256) = 4
 MAX_COLLATERALS: constant(uint256) = 16
 # The field of the size in a word.
 SIZE_MASK: constant(uint256) = (2**64 - 1) << 80
@@ -256,13 +260,19 @@ def _has_linear(book: DynArray[uint256, MAX_LEGS]) -> bool:
 @internal
 @pure
 def _require_limits(
-    book: DynArray[uint256, MAX_LEGS], claims: DynArray[uint256, MAX_COLLATERALS], most_legs: uint256
+    book: DynArray[uint256, MAX_LEGS],
+    claims: DynArray[uint256, MAX_COLLATERALS],
+    most_legs: uint256,
+    most_weight: uint256,
+    underlying_weight: uint256,
 ):
     """
     @notice What makes an account admissible to the engine beyond the order of its words.
     @param book Words.
     @param claims Underlyings of the account's collateral; they take a place in the grid too.
     @param most_legs How many legs its mode allows.
+    @param most_weight Of legs, expiries and underlyings together.
+    @param underlying_weight Of an underlying.
     """
     assert len(book) <= most_legs, "positions: legs of this mode"
     weight: uint256 = len(book)
@@ -283,10 +293,13 @@ def _require_limits(
         if bucket & (2**32 - 1) != 0:
             expiries += 1
             weight += EXPIRY_WEIGHT
-            assert expiries <= MAX_EXPIRIES and weight <= MAX_WEIGHT, "positions: too many expiries"
+            assert expiries <= MAX_EXPIRIES, "positions: too many expiries"
     for claim: uint256 in claims:
         bit: uint256 = 1 << claim
         if claim != 0 and seen & bit == 0:
             seen |= bit
             underlyings += 1
     assert underlyings <= MAX_UNDERLYINGS, "positions: underlyings"
+    # At most 128 + 3 * 128 + 4 * 8.
+    weight = unsafe_add(weight, unsafe_mul(underlyings, underlying_weight))
+    assert weight <= most_weight, "positions: weight of this mode"

@@ -13,11 +13,14 @@ from contracts.libraries import fixed_point
 from contracts.libraries import position
 
 WAD: constant(int256) = 10**18
+PORTFOLIO: constant(uint256) = 2
 MAX_LEGS: constant(uint256) = 128
 # What a unit of a leg can be worth and need together, at most: so many times spot and strike, and so much for flat charges.
 # A call is worth less than F, a put less than K D; each scenario of the presets takes at most 1.4 F or K D of that, other
 # charges 0.3 F; initial margin is 1.25 times as much; F is within a quarter of spot.
 SPOTS: constant(int256) = 6
+# A row of a scenario set lets a price rise by 4 F, and what a call is worth by 5 F.
+TAIL_SPOTS: constant(int256) = 15
 STRIKES: constant(int256) = 4
 FLAT: constant(int256) = 250 * 10**18
 # Sizes are cut to the millionth of a unit.
@@ -28,14 +31,19 @@ ROUNDING: constant(int256) = 10**6
 
 @internal
 @view
-def _premium(legs: DynArray[uint256, MAX_LEGS], market_data: address) -> int256:
+def _premium(state: IMarginEngine.Account, market_data: address) -> int256:
     """
+    @param state The account.
+    @param market_data IMarketData.
     @return What a millionth of a unit of every leg can be worth and need at most, 1e-18 quote units.
     """
     total: int256 = 0
     underlying: uint256 = 0
     spot: int256 = 0
-    for word: uint256 in legs:
+    spots: int256 = SPOTS
+    if state.mode > PORTFOLIO:
+        spots = TAIL_SPOTS
+    for word: uint256 in state.legs:
         # Fields of words are taken out in place, as in `positions._merge`.
         if word >> 248 != underlying:
             underlying = word >> 248
@@ -47,7 +55,7 @@ def _premium(legs: DynArray[uint256, MAX_LEGS], market_data: address) -> int256:
                 # The first leg of its underlying; it is worth its mark net of all funding since the beginning.
                 funding: int256 = staticcall IMarketData(market_data).funding(underlying)
                 total += abs(funding)
-        total += SPOTS * spot + STRIKES * convert(((word >> 152) & (2**64 - 1)) * 10**12, int256) + FLAT
+        total += spots * spot + STRIKES * convert(((word >> 152) & (2**64 - 1)) * 10**12, int256) + FLAT
     return fixed_point.div_up(total, MILLION)
 
 

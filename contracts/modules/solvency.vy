@@ -206,12 +206,20 @@ def _require_admissible(account: uint256):
     @notice The limits of a book alone.
     """
     most_legs: uint256 = positions.MAX_LEGS
+    most_weight: uint256 = positions.MAX_WEIGHT
+    underlying_weight: uint256 = 0
     mode: uint256 = accounts.mode_of[account]
     if mode == accounts.ISOLATED:
         most_legs = 1
     elif mode == accounts.CROSS:
         most_legs = positions.MAX_CROSS_LEGS
-    positions._require_limits(positions._books[account], custody._claims(account), most_legs)
+    elif mode > accounts.PORTFOLIO:
+        most_legs = positions.MAX_TAIL_LEGS
+        most_weight = positions.MAX_TAIL_WEIGHT
+        underlying_weight = positions.TAIL_UNDERLYING_WEIGHT
+    positions._require_limits(
+        positions._books[account], custody._claims(account), most_legs, most_weight, underlying_weight
+    )
 
 
 @internal
@@ -229,7 +237,7 @@ def _is_admitted(account: uint256, equity: int256) -> bool:
     """
     @return Whether an account of this initial equity may take risk in its mode.
     """
-    if accounts.mode_of[account] != accounts.PORTFOLIO or self.admission == empty(address):
+    if accounts.mode_of[account] < accounts.PORTFOLIO or self.admission == empty(address):
         return True
     return staticcall IAdmission(self.admission).admits(accounts.owner_of[account], equity)
 

@@ -257,7 +257,7 @@ def targeted(s: Situation, a: Auctions, names: dict[str, int], clock: chain.Cloc
     """A bid for a part of a leg, at the mark less a loss, of which the fee takes a part."""
     book, f = s.flat, s.figures
     off = liquidation.discount(s.solvent_seconds, TERMS)
-    rounding = liquidation.premium(book.positions, s.market)
+    rounding = liquidation.premium(book, s.market)
     most = liquidation.largest_slice(f, off, rounding, TERMS) * f.net_value * off if f.net_value > 0.0 else 0.0
     leg = book.positions[min(int(s.leg * len(book.positions)), len(book.positions) - 1)]
     package = liquidation.part((leg,), s.fraction) or (leg,)

@@ -178,7 +178,12 @@ def test_the_larger_of_the_two_scans(project_contracts, deployer, deployment, en
     """Never less than the margin engine with the same grid asks for, and neither less than the ES alone does."""
     data = deployer.deploy(project_contracts.Methodology, *chain.methodology_arguments(SETTINGS[0].methodology, NAMES))
     grid = deployer.deploy(
-        project_contracts.MarginEngine, deployment.market_data, data, deployment.kernel, chain.ALL_PASSES
+        project_contracts.MarginEngine,
+        deployment.market_data,
+        data,
+        deployment.kernel,
+        chain.ALL_PASSES,
+        chain.NO_TAILS,
     )
     book = Book(Mode.PORTFOLIO, 1e4, (), CASES[case])
     account, time = chain.account(book, books.MARKET, NAMES, published), published.chain(NOW)

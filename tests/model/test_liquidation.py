@@ -78,9 +78,10 @@ def test_the_reward_is_the_accounts_then_the_funds_then_none():
 
 
 def test_the_premium_by_hand():
-    """6 (2000 + 70000) + 4 2000 + 2 250 millionths."""
+    """6 (2000 + 70000) + 4 2000 + 2 250 millionths; where prices may rise fivefold, 15 of spot."""
     legs = (option("ETH", Kind.CALL, 30, 1.0, -3.0), perp("BTC", 1.0))
-    assert liquidation.premium(legs, MARKET) == pytest.approx(0.4405, rel=1e-12)
+    for mode, exact in ((Mode.CROSS, 0.4405), (Mode.PORTFOLIO, 0.4405), (Mode.VAR, 1.0885), (Mode.MAX, 1.0885)):
+        assert liquidation.premium(Book(mode, 0.0, (), legs), MARKET) == pytest.approx(exact, rel=1e-12)
 
 
 def test_sizes_are_cut_towards_zero_and_what_would_not_move_stays():
@@ -119,7 +120,7 @@ def test_no_slice_is_larger_than_it_must_be(account, elapsed):
     """What restores initial margin exactly, by the identity of the module; or is worth too little; or is a tenth."""
     f = figures(account, MARKET, HOUSE)
     assume(f.net_value > 0.0)
-    off, rounding = liquidation.discount(elapsed, TERMS), liquidation.premium(account.positions, MARKET)
+    off, rounding = liquidation.discount(elapsed, TERMS), liquidation.premium(account, MARKET)
     part = liquidation.largest_slice(f, off, rounding, TERMS)
     kept = 1.0 - off - liquidation.fee_rate(off, TERMS)
     above = (1.0 - part) * (f.equity_initial - f.initial) + part * f.net_value * kept
@@ -211,7 +212,7 @@ def test_a_targeted_bid_helps_at_least_as_much_as_a_slice_and_takes_no_more(acco
     event("sold")
     then = after(account, sale)
     off = liquidation.discount(elapsed, TERMS)
-    rounding = liquidation.premium(account.positions, MARKET)
+    rounding = liquidation.premium(account, MARKET)
     limit = liquidation.largest_slice(f, off, rounding, TERMS)
     lost = f.net_value - then.net_value
     assert health(then) > health(f) - slack(account, f)

@@ -13,7 +13,7 @@ from typing import Any
 from eth_abi.abi import decode
 from web3.exceptions import ContractLogicError
 
-from python_model import fees, listing, methodology
+from python_model import fees, listing, methodology, scenario_set
 from python_model.portfolio import SVI, Expiry, Underlying
 from scripts import chain, protocol
 
@@ -26,7 +26,7 @@ DEPOSIT, WITHDRAW, TRANSFER, TRADE, BID, CALL_OUT = range(6)
 # Kinds of bid.
 START, SOLVENT, INSOLVENT, TARGETED = range(4)
 FUND = protocol.FUND
-ISOLATED, CROSS, PORTFOLIO = range(3)
+ISOLATED, CROSS, PORTFOLIO, VAR, MAX = range(5)
 RISK, LIQUIDATION = 1, 2
 QUOTE, WETH = protocol.QUOTE, protocol.WETH
 NO_RATE = protocol.NO_SOURCES[:4]
@@ -449,7 +449,16 @@ def deploy_world(contracts: Any, accounts: Any, ape_chain: Any, quote_decimals: 
     )
     ids = {"BTC": BTC, "ETH": ETH}
     terms = chain.fixed_terms(SCAN_RANGE)
-    deployed = protocol.deploy(contracts, owner, methodology.load("house"), ids, tokens, terms=terms, trusted=True)
+    deployed = protocol.deploy(
+        contracts,
+        owner,
+        methodology.load("house"),
+        ids,
+        tokens,
+        terms=terms,
+        trusted=True,
+        rows=scenario_set.synthetic(),
+    )
     head = int(ape_chain.blocks.head.timestamp)
     start = A_START + listing.shift(A_START, [A_START + days * DAY for days in EXPIRY_DAYS], head)
     ape_chain.mine(timestamp=start)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.protocol_fixtures import CROSS, EMPTY, FUND, ISOLATED, PORTFOLIO, SCOPE_ALL, WAD, World
+from tests.unit.protocol_fixtures import (
+    CROSS,
+    EMPTY,
+    FUND,
+    ISOLATED,
+    MAX,
+    PORTFOLIO,
+    SCOPE_ALL,
+    VAR,
+    WAD,
+    World,
+)
 
 
-@pytest.mark.parametrize("mode", [ISOLATED, CROSS, PORTFOLIO])
+@pytest.mark.parametrize("mode", [ISOLATED, CROSS, PORTFOLIO, VAR, MAX])
 def test_an_account_has_an_owner_and_a_mode(world: World, mode: int) -> None:
     receipt = world.house.create_account(mode, sender=world.stranger)
     account = world.house.account_count()
@@ -24,8 +35,8 @@ def test_ids_count_upwards_from_one(world: World) -> None:
     assert world.open(world.stranger) == 7 == world.house.account_count()
 
 
-def test_there_is_no_fourth_mode(world: World) -> None:
-    assert world.tries(world.house.create_account, 3, sender=world.stranger) == "accounts: mode"
+def test_there_is_no_sixth_mode(world: World) -> None:
+    assert world.tries(world.house.create_account, 5, sender=world.stranger) == "accounts: mode"
 
 
 def test_an_account_that_does_not_exist_has_no_owner_and_nothing(world: World) -> None:

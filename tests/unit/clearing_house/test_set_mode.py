@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.protocol_fixtures import CROSS, ISOLATED, PORTFOLIO, World, call, future, perp
+from tests.unit.protocol_fixtures import CROSS, ISOLATED, MAX, PORTFOLIO, VAR, World, call, future, perp
 
 
-@pytest.mark.parametrize("mode", [ISOLATED, CROSS, PORTFOLIO])
+@pytest.mark.parametrize("mode", [ISOLATED, CROSS, PORTFOLIO, VAR, MAX])
 def test_an_empty_account_may_have_any(world: World, mode: int) -> None:
     receipt = world.house.set_mode(world.taking, mode, sender=world.taker)
     assert receipt.events == [world.house.ModeSet(account=world.taking, mode=mode)]
     assert world.house.mode_of(world.taking) == mode
 
 
-def test_there_is_no_fourth_mode(world: World) -> None:
-    assert world.tries(world.house.set_mode, world.taking, 3, sender=world.taker) == "accounts: mode"
+def test_there_is_no_sixth_mode(world: World) -> None:
+    assert world.tries(world.house.set_mode, world.taking, 5, sender=world.taker) == "accounts: mode"
 
 
 def test_only_the_owner_changes_it(world: World) -> None:

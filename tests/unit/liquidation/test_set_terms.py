@@ -77,7 +77,7 @@ def test_evidence_is_of_the_engine_in_force(world: World) -> None:
     world.move(0.85)
     p = world.protocol
     assert world.try_bid(account, world.bidding, START, evidence=len(world.liquidation.evidence())) is None
-    engine = world.owner.deploy(world.contracts.MarginEngine, p.market_data, p.methodology, p.kernel, 0)
+    engine = world.owner.deploy(world.contracts.MarginEngine, p.market_data, p.methodology, p.kernel, 0, [])
     report = world.owner.deploy(world.contracts.MarginReport, engine, p.market_data, p.methodology, p.kernel)
     world.house.set_contracts(*world.around(report=report), sender=world.owner)
     assert world.try_bid(account, world.bidding, START, evidence=1) == "liquidation: evidence"
