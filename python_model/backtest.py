@@ -28,7 +28,6 @@ Basel Committee, *Supervisory framework for the use of backtesting*, 1996. EMIR 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -231,14 +230,11 @@ def on_dask(tasks: Sequence[Partition], address: str, advance: Callable[[], None
     Raises
     ------
     BacktestError
-        Dask is not installed, the scheduler does not answer, has no worker, or it or they lack the project.
+        The scheduler does not answer, has no worker, or it or they lack the project.
     """
-    try:
-        distributed = importlib.import_module("distributed")
-    except ImportError:
-        raise BacktestError(
-            "scheduler: needs Dask, which is no part of the lock; install it beside: pip install dask distributed"
-        ) from None
+    # Takes a second, and nobody else needs it.
+    import distributed
+
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import doctest
 import math
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
+import distributed
 import numpy as np
 import pytest
 
@@ -388,55 +387,40 @@ def test_two_processes_give_the_same_bits_as_one():
     assert len(steps) == 2 * count == 2 * sum(t.book in {f.name for f in FEW_TYPES} for t in TASKS)
 
 
-def test_a_cluster_gives_the_same_bits_in_whatever_order_it_answers(monkeypatch):
-    workers = [1]
-
-    class Client:
-        def __init__(self, address, timeout):
-            if address != "tcp://here":
-                raise OSError("nobody\nthere")
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            return None
-
-        def wait_for_workers(self, count, timeout):
-            if not workers:
-                raise TimeoutError
-
-        def map(self, function, tasks, pure):
-            return [SimpleNamespace(key=f"task {i}", run=lambda t=t: function(t)) for i, t in enumerate(tasks)]
-
-    def as_completed(futures, with_results):
-        if len(workers) > 1:
-            raise RuntimeError("Error during\ndeserialization")
-        return ((future, future.run()) for future in reversed(futures))
-
-    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=Client, as_completed=as_completed))
-    assert same(backtest.run(PATH, FEW_TYPES), backtest.run(PATH, FEW_TYPES, scheduler="tcp://here"))
-    with pytest.raises(BacktestError, match=r"^scheduler: tcp://elsewhere does not answer \(nobody there\)$"):
-        backtest.run(PATH, FEW_TYPES[:1], scheduler="tcp://elsewhere")
-    workers.append(2)
-    with pytest.raises(BacktestError, match=r"need the project on their path, .*\(Error during deserialization\)$"):
-        backtest.run(PATH, FEW_TYPES[:1], scheduler="tcp://here")
-    workers.clear()
-    with pytest.raises(BacktestError, match=r"has no worker after 30 seconds$"):
-        backtest.run(PATH, FEW_TYPES[:1], scheduler="tcp://here")
-
-
-def test_without_dask_it_says_how_to_install_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(BacktestError, match=r"^scheduler: .*pip install dask distributed$"):
-        backtest.run(PATH, FEW_TYPES[:1], scheduler="tcp://here")
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
+        yield local
 
 
 @pytest.mark.slow
-def test_dask_with_two_local_workers_gives_the_same_bits():
-    distributed = pytest.importorskip("distributed", reason="Dask is no part of the lock")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        assert same(backtest.run(PATH, FEW_TYPES), backtest.run(PATH, FEW_TYPES, scheduler=cluster.scheduler_address))
+def test_dask_with_two_local_workers_gives_the_same_bits(cluster):
+    steps: list[int] = []
+    here = backtest.run(PATH, FEW_TYPES)
+    there = backtest.run(PATH, FEW_TYPES, scheduler=cluster.scheduler_address, advance=lambda: steps.append(1))
+    assert same(here, there)
+    assert len(steps) == sum(t.book in {f.name for f in FEW_TYPES} for t in TASKS)
+
+
+def test_a_worker_without_the_project_says_so(cluster, monkeypatch):
+    def examine(task):
+        raise ImportError("No module named\n'python_model'")
+
+    monkeypatch.setattr(backtest, "examine", examine)
+    with pytest.raises(BacktestError, match=r"need the project on their path, .*\(No module named 'python_model'\)$"):
+        backtest.run(PATH, FEW_TYPES[:1], scheduler=cluster.scheduler_address)
+
+
+def test_a_scheduler_that_is_not_there_or_has_no_worker(monkeypatch):
+    monkeypatch.setattr(backtest, "CONNECT_SECONDS", 2)
+    monkeypatch.setattr(backtest, "WORKER_SECONDS", 1)
+    with pytest.raises(BacktestError, match=r"^scheduler: tcp://127.0.0.1:1 does not answer \("):
+        backtest.run(PATH, FEW_TYPES[:1], scheduler="tcp://127.0.0.1:1")
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None) as empty,
+        pytest.raises(BacktestError, match=r"has no worker after 1 seconds$"),
+    ):
+        backtest.run(PATH, FEW_TYPES[:1], scheduler=empty.scheduler_address)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
