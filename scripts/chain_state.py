@@ -440,7 +440,8 @@ def is_preset(compiled: Mapping[str, Any], preset: Methodology, names: Mapping[s
     """Whether the methodology on the chain is a preset's: its parameters, groups and number of scenarios."""
     parameters, groups, scenarios = chain.methodology_arguments(preset, dict(names))
     return (
-        tuple(compiled["parameters"]) == parameters
+        preset.tail is None
+        and tuple(compiled["parameters"]) == parameters
         and [tuple(group) for group in compiled["groups"]] == groups
         and compiled["scenarios"] == len(scenarios)
     )

@@ -30,8 +30,9 @@ from scripts.options import NetworkCommand, read_account, read_address, read_con
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE_LIMIT = 24_576  # EIP-170, bytes of runtime code
-# What everything takes, rounded up: a deployment that stops half-way has cost money and is worth nothing.
-GAS = 105_000_000
+# What everything takes, and a scenario set with what reads it, rounded up: a deployment that stops half-way has cost
+# money and is worth nothing.
+GAS, TAIL_GAS = 75_000_000, 30_000_000
 MAX_UNDERLYINGS = 255
 MAX_DECIMALS = 18
 MAX_SIGNERS = 16
@@ -174,14 +175,14 @@ def read_out(path: Path, provider: Any) -> Path:
     return path
 
 
-def check_funds(account: Any, provider: Any) -> None:
-    """Refuse an account that cannot pay for all of the deployment at the price of now."""
+def check_funds(account: Any, provider: Any, gas: int) -> None:
+    """Refuse an account that cannot pay for so much gas at the price of now."""
     price, balance = provider.gas_price, account.balance
-    if balance < GAS * price:
+    if balance < gas * price:
         raise wrong(
             "account",
             f"{account.address} has {balance / 1e18:.6f} ETH on chain {provider.chain_id}; a deployment takes up to "
-            f"{GAS * price / 1e18:.6f} ({GAS / 1e6:.0f} million gas at {price / 1e9:.3g} gwei), so send it some",
+            f"{gas * price / 1e18:.6f} ({gas / 1e6:.0f} million gas at {price / 1e9:.3g} gwei), so send it some",
         )
 
 
@@ -320,7 +321,7 @@ def cli(
     out = read_out(out or ROOT / "build" / "deployments" / f"{provider.chain_id}.json", provider)
     account = read_account(alias, provider)
     feed_signers, needed = read_signers(signers, threshold, account, provider)
-    check_funds(account, provider)
+    check_funds(account, provider, GAS + (TAIL_GAS if rows else 0))
     unlock(account)
     if signers is None:
         console.print(

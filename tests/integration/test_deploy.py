@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 
+from python_model import scenario_set
 from scripts import chain, deploy, options, protocol
 from tests.integration.nodes import PASSPHRASE, ROOT, Done, Node, User, anvil, with_accounts
 
@@ -20,13 +21,16 @@ pytestmark = pytest.mark.slow
 SEPOLIA, MAINNET = 11155111, 1
 # Where a test may put a contract.
 PLACE = "0x00000000000000000000000000000000000f0001"
-# With test tokens and two underlyings.
-STEPS = protocol.TOKEN_STEPS + protocol.STEPS + 2
+# With test tokens, two underlyings and a scenario set.
+STEPS = protocol.TOKEN_STEPS + protocol.STEPS + protocol.TAIL_STEPS + 2
+GAS = deploy.GAS + deploy.TAIL_GAS
+TAILS = ("tail_kernel", "scenario_set", "tail_scan", "var_methodology", "var_engine", "max_engine")
 NAMES = (
     *("clearing_house", "collaterals", "exchange", "liquidation", "deleveraging", "settlement"),
     *("money_market", "interest_rates", "backstop", "junior", "senior", "yields", "lens", "admission"),
     *("engine", "report", "methodology", "kernel", "market_data", "signed_feed"),
     *("evidence_1", "evidence_2", "evidence_3"),
+    *TAILS,
 )
 
 # A user who has only the deployment file. The contracts are in the cache, as the deployment has just compiled them.
@@ -34,6 +38,7 @@ USER = """
 import json, sys
 from types import SimpleNamespace
 import ape
+from python_model.portfolio import Mode
 from scripts import protocol
 
 network, file = sys.argv[1:]
@@ -41,7 +46,7 @@ with ape.networks.parse_network_choice(network):
     loaded = protocol.load(file, SimpleNamespace(**ape.project.load_contracts()))
     user = ape.accounts.load("deployer")
     user.set_autosign(True)
-    account = protocol.create_account(loaded, user)
+    account = protocol.create_account(loaded, user, Mode.MAX)
     protocol.fund(loaded, user, account, usd=1234.5)
     print(json.dumps({
         "account": account,
@@ -82,7 +87,7 @@ def path(tmp_path_factory: Any, network: str) -> Path:
 @pytest.fixture(scope="module")
 def run(user: User, network: str, path: Path) -> Done:
     """The deployment."""
-    done = user.deploy(network, "--account", "deployer", "--out", str(path))
+    done = user.deploy(network, "--account", "deployer", "--scenarios", "synthetic", "--out", str(path))
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -139,6 +144,18 @@ def test_the_contracts_know_each_other(addresses, node):
         assert node.ask(addresses[contract], "pricing_kernel") == addresses["kernel"]
 
 
+def test_accounts_can_choose_the_tail_of_the_set(file, addresses, node):
+    rows = scenario_set.synthetic()
+    digest = scenario_set.hashed(*chain.scenario_set_arguments(rows, file["underlyings"]))
+    assert int(digest, 16) == node.number(addresses["scenario_set"], "digest()")
+    assert file["scenarios"] == {"name": rows.name, "version": rows.version, "rows": len(rows), "digest": digest}
+    assert node.ask(addresses["tail_scan"], "scenario_set") == addresses["scenario_set"]
+    for engine, data in (("var_engine", "var_methodology"), ("max_engine", "methodology")):
+        assert node.ask(addresses[engine], "tail_scan") == addresses["tail_scan"]
+        assert node.ask(addresses[engine], "methodology") == addresses[data]
+        assert node.ask(addresses[engine], "market_data") == addresses["market_data"]
+
+
 def test_the_deployer_owns_them(addresses, node, user):
     assert node.ask(addresses["clearing_house"], "owner") == user.address
     for contract in ("market_data", "signed_feed"):
@@ -158,7 +175,7 @@ def test_the_tables_gas_is_that_of_the_chain_and_within_what_was_asked_of_the_ac
     head = node.web3.eth.block_number
     blocks = [node.web3.eth.get_block(n) for n in range(file["block"], head + 1)]
     total = sum(block["gasUsed"] for block in blocks[:STEPS])
-    assert 0.8 * deploy.GAS < total < deploy.GAS
+    assert 0.8 * GAS < total < GAS
     assert f"{total:,}" in run.stdout
     for address in addresses.values():
         assert address in run.stdout
@@ -291,7 +308,10 @@ def test_a_deployment_can_use_tokens_that_are_there(project_contracts, deployer,
     sent = len(ape_chain.history[deployer.address].sessional)
     deployed = protocol.deploy(project_contracts, deployer, house, deploy.read_underlyings("ETH"), tokens)
     receipts = ape_chain.history[deployer.address].sessional[sent:]
-    described = deploy.describe(deployed, "house", receipts, ape_chain.provider)
+    described = deploy.describe(deployed, "house", receipts, ape_chain.provider, None)
+    assert described["scenarios"] is None and deployed.tails is None
+    assert not set(TAILS) & set(described["contracts"])
+    assert deployed.engine.tails() == []
     assert described["tokens"]["quote"] == {"address": token.address, "transaction": None, "decimals": 6}
     assert len(receipts) == protocol.STEPS + 1
 
@@ -314,6 +334,30 @@ def test_signers_that_cannot_be(ape_chain, accounts):
         (many, 1, "--signers: at most 16 (got 17)"),
     ):
         assert refusal(deploy.read_signers, text, threshold, one, provider).startswith(why)
+
+
+def test_scenario_sets_that_cannot_be(ape_chain, tmp_path):
+    """None is taken by itself but on a local chain, and no made-up one where tokens have worth."""
+    local = ape_chain.provider
+    live, main = (
+        SimpleNamespace(network=SimpleNamespace(is_dev=False), chain_id=chain_id) for chain_id in (SEPOLIA, MAINNET)
+    )
+    names = {"BTC": 1, "ETH": 2}
+    assert deploy.read_scenarios(None, names, local).name == "synthetic"
+    assert deploy.read_scenarios(None, names, live) is None
+    assert deploy.read_scenarios("synthetic", names, live).name == "synthetic"
+    path = tmp_path / "rows.csv"
+    path.write_text(scenario_set.render(scenario_set.synthetic(20)))
+    assert len(deploy.read_scenarios(str(path), names, main)) == 20
+    for text, ids, provider, why in (
+        ("synthetic", names, main, "a made-up set margins nobody on Ethereum"),
+        (str(tmp_path / "none.csv"), names, live, f"{tmp_path / 'none.csv'}: cannot be read"),
+        (str(path), {"SOL": 1}, live, "has rows of ETH, BTC, but of none of --underlyings"),
+    ):
+        assert refusal(deploy.read_scenarios, text, ids, provider).startswith(f"--scenarios: {why}")
+    assert refusal(deploy.read_methodology, "var").startswith(
+        "--methodology: var is what accounts choose by their mode"
+    )
 
 
 def test_files_that_cannot_be_written(ape_chain, tmp_path):
