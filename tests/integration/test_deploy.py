@@ -267,7 +267,7 @@ def refusal(function: Any, *arguments: Any) -> str:
 
 def test_options_that_name_nothing_known():
     assert refusal(deploy.read_methodology, "hause") == (
-        "--methodology: unknown methodology 'hause' (known: deribit, house, span, tims)"
+        "--methodology: unknown methodology 'hause' (known: deribit, house, max, span, tims, var)"
     )
     assert refusal(deploy.read_underlyings, "BTC,SOL").startswith("--underlyings: ETH is missing")
     for text in ("", "ETH,", "ETH,BTC,ETH"):
