@@ -135,8 +135,8 @@ def assess(book: Book, market: Market, methodology: Methodology, tail: Tail | No
     market : Market
     methodology : Methodology
     tail : Tail, optional
-        Makes the scan the larger of the grid's and of the joint expected shortfall (M-20). The modes VAR, which has no
-        grid, and MAX need one.
+        Makes the scan the larger of the grid's and of the joint expected shortfall (M-20). A methodology with terms of
+        a tail must have one, and so must the modes VAR, which has no grid, and MAX.
 
     Returns
     -------
@@ -145,13 +145,14 @@ def assess(book: Book, market: Market, methodology: Methodology, tail: Tail | No
     Raises
     ------
     ValueError
-        An isolated account with more than one position; a mode that needs a tail; an underlying that the tail lacks, or
-        without `daily_vol`.
+        A methodology or a mode that needs a tail without one; an isolated account with more than one position; an
+        underlying that the tail lacks, or without `daily_vol`.
     KeyError
         An underlying or expiry without market data.
     """
-    if book.mode in (Mode.VAR, Mode.MAX) and tail is None:
-        raise ValueError(f"tail: an account of mode {book.mode} is margined by one")
+    if tail is None and (methodology.tail is not None or book.mode in (Mode.VAR, Mode.MAX)):
+        who = f"the methodology {methodology.name}" if methodology.tail is not None else f"mode {book.mode}"
+        raise ValueError(f"tail: {who} needs a scenario set, its alpha and its horizon")
     if book.mode is Mode.VAR:
         methodology = without_grid(methodology)
     tables = leg_tables(book, market, methodology, tail)

@@ -250,6 +250,11 @@ def _read(name: Any) -> dict[str, Any]:
     return structure
 
 
+def grids() -> tuple[str, ...]:
+    """Names of the presets that have no tail: a book and a market are all that their margin takes."""
+    return tuple(name for name in names() if load(name).tail is None)
+
+
 def load(name: str) -> Methodology:
     """A preset by name; MethodologyError where there is none."""
     return parse(_read(name))

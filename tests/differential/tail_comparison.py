@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from python_model import methodology
 from python_model.margin import assess, leg_tables
 from python_model.methodology import Methodology
 from python_model.normal import Floats
@@ -52,13 +51,6 @@ def draw(seed: int, names: Sequence[str], count: int) -> tuple[Floats, Floats]:
 def of_rows(names: Sequence[str], x: Floats, y: Floats) -> ScenarioSet:
     """A set whose rows have numbers for dates."""
     return ScenarioSet("drawn", "1", tuple(names), tuple(f"{i:03d}" for i in range(len(x))), x, y)
-
-
-def still() -> Methodology:
-    """The house charges with a grid that moves nothing: its scan is 0, and the ES alone decides."""
-    house = methodology.load("house")
-    one = {"x": np.zeros(1), "y": np.zeros(1), "z": np.zeros(1), "g": np.ones(1)}
-    return Methodology(**{**vars(house), **one, "name": "still"})
 
 
 def deploy(

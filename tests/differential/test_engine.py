@@ -23,7 +23,7 @@ EXAMPLES = 1250 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 125
 @pytest.fixture(scope="module")
 def deployment(project_contracts: Any, deployer: Any) -> chain.Deployment:
     """An engine for every preset."""
-    presets = [methodology.load(name) for name in methodology.names()]
+    presets = [methodology.load(name) for name in methodology.grids()]
     return chain.deploy_engine(project_contracts, deployer, presets, chain.ids(NAMES))
 
 
@@ -58,7 +58,7 @@ def test_every_figure_agrees(
     ape_chain.pending_timestamp = now
     clock = chain.publish(deployment, market, now)
     for i, book in enumerate(books):
-        preset = methodology.load(methodology.names()[i % 4])
+        preset = methodology.load(methodology.grids()[i % 4])
         assessment, reports = explain(deployment, preset.name, market, book, clock)
         assert assessment.fresh
         differences.compare(assessment, reports, deployment.names, book, market, preset)

@@ -28,7 +28,7 @@ from tests.differential.comparison import Differences
 pytestmark = pytest.mark.differential
 
 WAD = 10**18
-PRESETS = [methodology.load(name) for name in methodology.names()]
+PRESETS = [methodology.load(name) for name in methodology.grids()]
 HOUSE = methodology.load("house")
 NAMES = chain.ids(strategies.NAMES)
 PARAMETERS = (

@@ -18,7 +18,7 @@ from python_model.scenario_set import ScenarioSet
 from scripts import chain, normal_table
 from tests.differential import planting
 from tests.differential.planting import Defect
-from tests.differential.tail_comparison import DAY, Differences, Setting, deploy, draw, of_rows, still, with_volatility
+from tests.differential.tail_comparison import DAY, Differences, Setting, deploy, draw, of_rows, with_volatility
 from tests.differential.test_seeded_defects import LEGS as GRID_LEGS
 from tests.differential.test_seeded_defects import MARKET, dated
 from tests.model.books import NOW, future, option, perp
@@ -133,7 +133,7 @@ def rows(count: int) -> ScenarioSet:
 
 SETTINGS = {
     "house": Setting(methodology.load("house"), rows(50), 3),
-    "still": Setting(still(), rows(49), 2, 10 * DAY),
+    "var": Setting(methodology.load("var"), rows(49), 2, 10 * DAY),
 }
 BOOKS = {
     **{
@@ -141,7 +141,7 @@ BOOKS = {
         for name, legs in LEGS.items()
         for setting in SETTINGS
     },
-    "covered call": (Book(Mode.PORTFOLIO, 0.0, ETHER, (option("ETH", C, 30, 1.1, -4.0),)), "still"),
+    "covered call": (Book(Mode.PORTFOLIO, 0.0, ETHER, (option("ETH", C, 30, 1.1, -4.0),)), "var"),
     "everything": (Book(Mode.PORTFOLIO, 0.0, ETHER, tuple(p for legs in LEGS.values() for p in legs)), "house"),
 }
 # Sums that k does not divide, of gains and of losses; and a last four that is not full.

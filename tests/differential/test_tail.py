@@ -22,7 +22,6 @@ from tests.differential.tail_comparison import (
     deploy,
     draw,
     of_rows,
-    still,
     with_volatility,
 )
 from tests.differential.test_fixing import LATE, Fixing
@@ -50,7 +49,7 @@ def rows(count: int, seed: int) -> ScenarioSet:
 
 SETTINGS = (
     Setting(methodology.load("house"), rows(250, 1), 3),
-    Setting(still(), rows(256, 2), 32, 10 * DAY),
+    Setting(methodology.load("var"), rows(256, 2), 32, 10 * DAY),
     Setting(methodology.load("span"), rows(5, 3), 5, 3600),
     Setting(methodology.load("house"), rows(1, 4), 1, 30 * DAY),
 )

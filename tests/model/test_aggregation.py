@@ -19,7 +19,7 @@ from tests.model.books import MARKET, NOW, book, books, future, option, options,
 
 HOUSE = methodology.load("house")
 TIMS = methodology.load("tims")
-ALL = [methodology.load(name) for name in methodology.names()]
+ALL = [methodology.load(name) for name in methodology.grids()]
 methodologies = st.sampled_from(ALL)
 
 

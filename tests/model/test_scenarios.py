@@ -32,7 +32,7 @@ def test_house_has_33_scenarios_in_order():
 
 
 def test_presets_move_the_price_as_documented():
-    moves = {n: 100 * (scenarios.price_multiples(methodology.load(n), 0.3) - 1) for n in methodology.names()}
+    moves = {n: 100 * (scenarios.price_multiples(methodology.load(n), 0.3) - 1) for n in methodology.grids()}
     assert sorted(moves["tims"]) == pytest.approx([-15, -12, -9, -6, -3, 3, 6, 9, 12, 15])
     assert sorted(set(moves["deribit"].round(9))) == [
         -66,
@@ -67,7 +67,7 @@ def test_vol_time_factor():
     assert h == pytest.approx([30**0.3, 30**0.3, 1, 0.5**0.13, (30 / 365) ** 0.13])
 
 
-@given(book=books, name=st.sampled_from(methodology.names()))
+@given(book=books, name=st.sampled_from(methodology.grids()))
 def test_grid_agrees_with_the_scalar_reference(book, name):
     method = methodology.load(name)
     for u, pnl in assess(book, MARKET, method).scenario_pnl.items():

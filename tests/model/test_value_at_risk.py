@@ -30,7 +30,7 @@ from tests.model.books import DAY, NOW, book, books, future, option, perp
 from tests.model.tails import MARKET, SET, TAIL, book_losses, gross, row_pnl, tails
 
 HOUSE = methodology.load("house")
-ALL = [methodology.load(name) for name in methodology.names()]
+ALL = [methodology.load(name) for name in methodology.grids()]
 methods = st.sampled_from(ALL)
 # A grid that sees nothing: the scan is the tail alone (M-20).
 NOTHING = replace(HOUSE, x=np.zeros(1), y=np.zeros(1), z=np.zeros(1), g=np.ones(1))
