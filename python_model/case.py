@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from python_model import methodology
+from python_model import methodology, scenario_set, volatility
 from python_model.fields import CaseError, Fields, Range, load_json, read_decimal, shown
 from python_model.portfolio import (
     SECONDS_PER_YEAR,
@@ -25,8 +25,9 @@ from python_model.portfolio import (
     Underlying,
     net,
 )
+from python_model.tail import Tail
 
-__all__ = ["Case", "CaseError", "parse_case", "read_case", "read_market"]
+__all__ = ["Case", "CaseError", "Package", "parse_case", "read_case", "read_market", "read_package"]
 
 MARKETS = Path(__file__).parent / "markets"
 SNAPSHOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -40,6 +41,9 @@ MAX_EXPIRIES = 16
 MAX_TIME = 2**32 - 1
 MAX_TENOR_SECONDS = 10 * SECONDS_PER_YEAR
 MAX_NAME = 31
+MAX_PACKAGES = 16
+# The scenario set of a case that names none.
+SYNTHETIC = "synthetic"
 
 # Steps by M-0; bounds are what the fixed point of the contracts stores.
 PRICE = Range("1e-9", low="0.000001", high="100000000")
@@ -50,6 +54,8 @@ AMOUNT = Range("1e-12", low="0", high="9000000000000")
 CASH = Range("1e-6", low="-1000000000000000", high="1000000000000000")
 SHARE = Range("1e-12", low="0", below="1")
 SCAN_RANGE = Range("1e-12", above="0", high="1")
+# Below, a variance of 1e-18 would be too coarse.
+DAILY_VOL = Range("1e-12", low="0.0001", high="0.5")
 RATE = Range("1e-12", low="-1", high="1")
 SVI_A = Range("1e-12", low="-100", high="100")
 SVI_B = Range("1e-12", low="0", high="100")
@@ -68,13 +74,27 @@ SECONDS_TOLERANCE = Decimal("0.001")
 
 
 @dataclass(frozen=True)
+class Package:
+    """Trades to be tried on a book: `cash` is what they change it by, USD; None where options trade at their mark."""
+
+    name: str
+    positions: tuple[Position, ...]
+    cash: float | None = None
+
+
+@dataclass(frozen=True)
 class Case:
-    """A case file as read: `warnings` name the fields that were rounded (M-0) or have no effect."""
+    """A case file as read: `warnings` name the fields that were rounded (M-0), assumed, or have no effect.
+
+    `tail` is what the methodology takes, and None for one without; `packages` are to be tried on the book.
+    """
 
     market: Market
     book: Book
     methodology: str
     warnings: tuple[str, ...]
+    tail: Tail | None = None
+    packages: tuple[Package, ...] = ()
 
 
 def _ref_tau(row: Fields) -> float:
@@ -120,7 +140,7 @@ def _expiry(raw: Any, path: str, as_of: int, warnings: list[str]) -> Expiry:
 
 def _underlying(raw: Any, path: str, as_of: int, warnings: list[str]) -> Underlying:
     """One underlying of the market."""
-    known = ("spot", "confidence", "scan_range", "perp_mark", "expiries")
+    known = ("spot", "confidence", "scan_range", "perp_mark", "daily_vol", "expiries")
     row = Fields.of(raw, path, warnings, known)
     spot = row.number("spot", PRICE)
     expiries: list[Expiry] = []
@@ -136,6 +156,7 @@ def _underlying(raw: Any, path: str, as_of: int, warnings: list[str]) -> Underly
         scan_range=row.number("scan_range", SCAN_RANGE),
         perp_mark=row.number("perp_mark", PRICE, spot),
         expiries=tuple(sorted(expiries, key=lambda e: e.expiry)),
+        daily_vol=row.number("daily_vol", DAILY_VOL) if row.has("daily_vol") else None,
     )
 
 
@@ -230,21 +251,140 @@ def _book(raw: Any, assets: dict[str, Collateral], market: Market, warnings: lis
     return Book(mode, account.number("cash", CASH), _holdings(account, assets, warnings), positions)
 
 
-def parse_case(text: str) -> Case:
-    """A case from the text of its file; CaseError names the first field that is wrong, and why."""
+# ------------------------------------------------------------------------------------------------ tail
+
+
+def _tail(case: Fields, name: str, folder: Path) -> Tail | None:
+    """What the methodology looks at beside its grid: the set that the case names, or the made-up one."""
+    terms = methodology.load(name).tail
+    if terms is None:
+        if case.has("scenarios"):
+            case.warnings.append(f"scenarios: has no effect, {name} has no tail")
+        return None
+    if not case.has("scenarios"):
+        case.warnings.append(f"scenarios: not given, taken as {SYNTHETIC}, a made-up set of ETH and BTC")
+    chosen = case.text("scenarios") if case.has("scenarios") else SYNTHETIC
+    try:
+        rows = scenario_set.synthetic() if chosen == SYNTHETIC else scenario_set.read(folder / chosen)
+        return Tail(rows, terms.alpha, terms.horizon_days)
+    except ValueError as error:
+        raise CaseError(f"scenarios: {error}") from None
+
+
+def _with_volatility(market: Market, name: str, tail: Tail | None, warnings: list[str]) -> Market:
+    """The market with a volatility a day of every underlying where there is a tail, and with none where there is not.
+
+    By default that for which the house's scan range stands.
+    """
+    multiple = volatility.Terms().multiple
+    underlyings = {}
+    for u, row in market.underlyings.items():
+        daily_vol = row.daily_vol
+        if tail is None:
+            if daily_vol is not None:
+                warnings.append(f"market.{u}.daily_vol: has no effect, {name} has no tail")
+            daily_vol = None
+        elif daily_vol is None:
+            daily_vol = max(round(row.scan_range / multiple, 12), float(DAILY_VOL.low or 0))
+            if u in tail.scenarios.underlyings:
+                warnings.append(f"market.{u}.daily_vol: not given, taken as {daily_vol:.6g}, scan_range / {multiple:g}")
+        underlyings[u] = replace(row, daily_vol=daily_vol)
+    return Market(market.as_of, underlyings)
+
+
+def _check_rows(tail: Tail | None, market: Market, held: set[str]) -> None:
+    """CaseError where the scenario set lacks what is held, or has nothing of the market."""
+    if tail is None:
+        return
+    rows = tail.scenarios
+    known = ", ".join(rows.underlyings)
+    for name in sorted(held - set(rows.underlyings)):
+        raise CaseError(
+            f"methodology: the scenario set {rows.name} has no rows of {name} (has: {known}), see scenarios"
+        )
+    if not set(rows.underlyings) & set(market.underlyings):
+        raise CaseError(f"methodology: the scenario set {rows.name} has no rows of the market (has: {known})")
+
+
+# ------------------------------------------------------------------------------------------------ packages
+
+
+def _package(raw: Any, path: str, case: Case, warnings: list[str]) -> Package:
+    """Trades to be tried on the book of a case."""
+    row = Fields.of(raw, path, warnings, ("name", "positions", "cash"))
+    name = row.text("name")
+    if any(name == other.name for other in case.packages):
+        raise CaseError(f"{row.at('name')}: given twice ({shown(name)})")
+    rows = row.rows("positions", MAX_LEGS)
+    positions = tuple(
+        _position(item, f"{row.at('positions')}[{i}]", case.market, warnings) for i, item in enumerate(rows)
+    )
+    cash = row.number("cash", CASH) if row.has("cash") else None
+    if not positions and cash is None:
+        raise CaseError(f"{row.at('positions')}: must have a row where there is no cash")
+    if case.tail is not None:
+        for i, p in enumerate(positions):
+            if p.underlying not in case.tail.scenarios.underlyings:
+                where = f"{row.at('positions')}[{i}].underlying"
+                raise CaseError(f"{where}: the scenario set {case.tail.scenarios.name} has no rows of {p.underlying}")
+    legs = len(net(case.book.positions + positions, case.market))
+    if case.book.mode is Mode.ISOLATED and legs > 1:
+        raise CaseError(f"{row.at('positions')}: an isolated account holds one position (would be {legs})")
+    if legs > MAX_LEGS:
+        raise CaseError(f"{row.at('positions')}: the account must have at most {MAX_LEGS} legs (would be {legs})")
+    return Package(name, positions, cash)
+
+
+def read_package(path: str | Path, case: Case) -> Case:
+    """The case with one more package, from a file of its own; CaseError names the file and what is wrong in it."""
+    file = Path(path)
     warnings: list[str] = []
-    case = Fields.of(load_json(text), "", warnings, ("as_of", "methodology", "market", "collateral", "account"))
-    name = case.choice("methodology", methodology.names())
-    section, snapshot_time = case.get("market"), None
+    try:
+        if len(case.packages) == MAX_PACKAGES:
+            raise CaseError(f"packages: must be at most {MAX_PACKAGES}")
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CaseError(f"cannot be read ({error})") from None
+        package = _package(load_json(text), "", case, warnings)
+    except CaseError as error:
+        raise CaseError(f"package {file.name}: {str(error).removeprefix('case: ')}") from None
+    notes = (*case.warnings, *(f"package {file.name}: {warning}" for warning in warnings))
+    return replace(case, packages=(*case.packages, package), warnings=notes)
+
+
+# ------------------------------------------------------------------------------------------------ the whole file
+
+
+def parse_case(text: str, folder: Path | None = None) -> Case:
+    """A case from the text of its file; CaseError names the first field that is wrong, and why.
+
+    Paths in it are relative to `folder`, by default the current one.
+    """
+    warnings: list[str] = []
+    known = ("as_of", "methodology", "market", "scenarios", "collateral", "account", "packages")
+    fields = Fields.of(load_json(text), "", warnings, known)
+    name = fields.choice("methodology", methodology.names())
+    section, snapshot_time = fields.get("market"), None
     if isinstance(section, str):
         section, snapshot_time = _snapshot(section)
-    times = case if case.has("as_of") or snapshot_time is None else Fields({"as_of": snapshot_time}, "market")
+    times = fields if fields.has("as_of") or snapshot_time is None else Fields({"as_of": snapshot_time}, "market")
     market = _market(section, "market", times.integer("as_of", 0, MAX_TIME), warnings)
-    rows = Fields.of(case.members.get("collateral", {}), "collateral", warnings)
+    rows = Fields.of(fields.members.get("collateral", {}), "collateral", warnings)
     if len(rows.members) > MAX_COLLATERALS:
         raise CaseError(f"collateral: must have at most {MAX_COLLATERALS} assets (got {len(rows.members)})")
     assets = {n: _asset(raw, rows.at(n), market, warnings) for n, raw in rows.members.items()}
-    return Case(market, _book(case.get("account"), assets, market, warnings), name, tuple(warnings))
+    book = _book(fields.get("account"), assets, market, warnings)
+    tail = _tail(fields, name, folder or Path())
+    held = {p.underlying for p in net(book.positions, market)}
+    held |= {c.underlying for c in book.collateral if c.underlying is not None and c.amount != 0.0}
+    _check_rows(tail, market, held)
+    market = _with_volatility(market, name, tail, warnings)
+    case = Case(market, book, name, (), tail)
+    for i, raw in enumerate(fields.rows("packages", MAX_PACKAGES)):
+        package = _package(raw, f"packages[{i}]", case, warnings)
+        case = replace(case, packages=(*case.packages, package))
+    return replace(case, warnings=tuple(warnings))
 
 
 def read_case(path: str | Path) -> Case:
@@ -253,4 +393,4 @@ def read_case(path: str | Path) -> Case:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CaseError(f"case: cannot be read ({error})") from None
-    return parse_case(text)
+    return parse_case(text, Path(path).parent)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import replace
 
 import pytest
 import yaml
 
 from python_model import case as cases
-from python_model.case import CaseError, parse_case, read_case, read_market
+from python_model.case import CaseError, parse_case, read_case, read_market, read_package
 from python_model.margin import assess
 from python_model.methodology import load
 from python_model.portfolio import Kind, Mode
+from python_model.scenario_set import render, synthetic
 
 EXPIRY = 1_772_928_000
 GOOD = {
@@ -150,7 +152,7 @@ BAD = [
     (("market",), dict.fromkeys("ABCDEFGHI", GOOD["market"]["ETH"]), "market: must have at most 8 underlyings (got 9)"),
     (("market",), "no-such-snapshot", 'market: no snapshot named "no-such-snapshot"'),
     (("market",), "../methodologies/house", 'market: no snapshot named "../methodologies/house"'),
-    (("methodology",), "hose", 'methodology: unknown methodology "hose" (known: deribit, house, span, tims)'),
+    (("methodology",), "hose", 'methodology: unknown methodology "hose" (known: deribit, house, max, span, tims, var)'),
     (("as_of",), -1, "as_of: must be at least 0 (got -1)"),
     (("as_of",), 1.5, "as_of: must be a whole number (got 1.5)"),
     (("as_of",), DELETE, "as_of: missing"),
@@ -257,3 +259,167 @@ def test_the_limits_give_plain_numbers(methodology, spot, strike, size, tenor):
     data["account"]["positions"][0]["strike"] = strike
     case = parse_case(json.dumps(data))
     json.dumps(assess(case.book, case.market, load(case.methodology)).to_dict(), allow_nan=False)
+
+
+# --- tails -----------------------------------------------------------------------------------------------------------
+
+
+def tailed(**fields):
+    """The good case with a methodology that has a tail."""
+    return GOOD | {"methodology": "max"} | fields
+
+
+def parsed(data, folder=None):
+    return parse_case(json.dumps(data), folder)
+
+
+def test_a_tail_by_default_is_the_made_up_set_and_the_scan_range_in_deviations():
+    case = parsed(tailed())
+    terms = load("max").tail
+    assert (case.tail.alpha, case.tail.horizon, case.tail.k) == (terms.alpha, terms.horizon_days, 3)
+    assert case.tail.scenarios.digest == synthetic().digest
+    assert case.market.underlyings["ETH"].daily_vol == pytest.approx(0.16 / 3.5, abs=1e-12)
+    assert case.warnings == (
+        "scenarios: not given, taken as synthetic, a made-up set of ETH and BTC",
+        "market.ETH.daily_vol: not given, taken as 0.0457143, scan_range / 3.5",
+    )
+    assert assess(case.book, case.market, load("max"), case.tail).maintenance > 0.0
+
+
+def test_a_tail_as_a_case_says(tmp_path):
+    rows = synthetic(rows=120, seed=3)
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "own.csv").write_text(render(rows))
+    data = tailed(methodology="var", scenarios="sets/own.csv")
+    data["market"] = {"ETH": GOOD["market"]["ETH"] | {"daily_vol": "0.031"}}
+    case = parsed(data, tmp_path)
+    assert (case.tail.scenarios.digest, case.tail.k, case.warnings) == (rows.digest, 2, ())
+    assert case.market.underlyings["ETH"].daily_vol == 0.031
+    (tmp_path / "case.json").write_text(json.dumps(data))
+    assert read_case(tmp_path / "case.json").tail.scenarios.digest == rows.digest
+
+
+def test_a_grid_takes_no_tail():
+    data = GOOD | {"scenarios": "nowhere.csv", "market": {"ETH": GOOD["market"]["ETH"] | {"daily_vol": 0.05}}}
+    case = parsed(data)
+    assert case.tail is None and case.market.underlyings["ETH"].daily_vol is None
+    assert case.warnings == (
+        "scenarios: has no effect, house has no tail",
+        "market.ETH.daily_vol: has no effect, house has no tail",
+    )
+
+
+def with_sol(**fields):
+    """A case that also has a market of SOL, and whatever is said."""
+    return tailed(market=GOOD["market"] | {"SOL": {"spot": 100, "scan_range": 0.25}}) | fields
+
+
+SOL_PERP = {"underlying": "SOL", "kind": "perp", "size": 1}
+SOL_CLAIM = GOOD["collateral"] | {"mSOL": {"price": 100, "underlying": "SOL"}}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (tailed(scenarios="none.csv"), "scenarios: none.csv: cannot be read"),
+        (tailed(scenarios=""), "scenarios: must be text"),
+        (tailed(scenarios=5), "scenarios: must be text"),
+        (
+            with_sol(account=GOOD["account"] | {"positions": [SOL_PERP]}),
+            "methodology: the scenario set synthetic has no rows of SOL (has: ETH, BTC), see scenarios",
+        ),
+        (
+            with_sol(collateral=SOL_CLAIM, account=GOOD["account"] | {"collateral": [{"asset": "mSOL", "amount": 1}]}),
+            "methodology: the scenario set synthetic has no rows of SOL",
+        ),
+        (
+            with_sol(packages=[{"name": "p", "positions": [SOL_PERP]}]),
+            "packages[0].positions[0].underlying: the scenario set synthetic has no rows of SOL",
+        ),
+        (
+            tailed(market={"SOL": {"spot": 1, "scan_range": 0.1}}, collateral={}, account={"mode": "cross", "cash": 1}),
+            "methodology: the scenario set synthetic has no rows of the market",
+        ),
+        *(
+            (
+                tailed(market={"ETH": GOOD["market"]["ETH"] | {"daily_vol": vol}}),
+                "market.ETH.daily_vol: must be " + words,
+            )
+            for vol, words in [
+                (0, "at least"),
+                (-1, "at least"),
+                (0.6, "at most"),
+                ("NaN", "a finite"),
+                (True, "a number"),
+            ]
+        ),
+    ],
+)
+def test_bad_tails_name_the_field(tmp_path, data, message):
+    with pytest.raises(CaseError, match="^" + re.escape(message).replace(re.escape("none.csv"), ".*none.csv")):
+        parsed(data, tmp_path)
+
+
+def test_what_is_not_held_needs_no_rows():
+    empty = GOOD["account"] | {"collateral": [{"asset": "mSOL", "amount": 0}]}
+    assert parsed(with_sol(collateral=SOL_CLAIM, account=empty)).tail is not None
+
+
+# --- packages --------------------------------------------------------------------------------------------------------
+
+CALL = {"underlying": "ETH", "kind": "call", "expiry": EXPIRY, "strike": 2400, "size": 3}
+
+
+def test_packages_of_a_case_and_of_files(tmp_path):
+    case = parsed(GOOD | {"packages": [{"name": "wing", "positions": [CALL]}, {"name": "cash", "cash": "-12.5"}]})
+    wing, cash = case.packages
+    assert (wing.name, wing.cash, cash.positions, cash.cash) == ("wing", None, (), -12.5)
+    assert (wing.positions[0].kind, wing.positions[0].strike, wing.positions[0].size) == (Kind.CALL, 2400.0, 3.0)
+    (tmp_path / "hedge.json").write_text(json.dumps({"name": "hedge", "positions": [CALL | {"size": "0.0000014"}]}))
+    more = read_package(tmp_path / "hedge.json", case)
+    assert [p.name for p in more.packages] == ["wing", "cash", "hedge"]
+    assert more.warnings == ('package hedge.json: positions[0].size: rounded to 1e-6 (from "0.0000014" to 0.000001)',)
+
+
+PACKAGE = {"name": "p", "positions": [CALL]}
+BAD_PACKAGES = [
+    (5, "{}: must be an object"),
+    ({"positions": [CALL]}, "{}.name: missing"),
+    ({"name": "", "positions": [CALL]}, "{}.name: must be text"),
+    ({"name": "p"}, "{}.positions: must have a row where there is no cash"),
+    (PACKAGE | {"size": 1}, "{}.size: unknown field"),
+    (PACKAGE | {"positions": [CALL | {"strike": 0}]}, "{}.positions[0].strike: must be greater than 0"),
+    (PACKAGE | {"positions": [CALL | {"expiry": 5}]}, "{}.positions[0].expiry: no market data for ETH at 5"),
+    (PACKAGE | {"cash": "much"}, "{}.cash: must be a number"),
+    (PACKAGE | {"positions": [CALL] * 129}, "{}.positions: must have at most 128 rows"),
+    (
+        PACKAGE | {"positions": [CALL | {"strike": 2400 + i} for i in range(126)]},
+        "{}.positions: the account must have at most 128 legs (would be 129)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("package", "message"), BAD_PACKAGES)
+def test_bad_packages_name_the_field(tmp_path, package, message):
+    with pytest.raises(CaseError, match="^" + re.escape(message.format("packages[0]"))):
+        parsed(GOOD | {"packages": [package]})
+    (tmp_path / "p.json").write_text(json.dumps(package))
+    with pytest.raises(CaseError, match="^" + re.escape("package p.json: " + message.format("").lstrip(".: "))):
+        read_package(tmp_path / "p.json", parsed(GOOD))
+
+
+def test_packages_that_cannot_be(tmp_path):
+    with pytest.raises(CaseError, match=r"^packages\[1\]\.name: given twice \(\"p\"\)"):
+        parsed(GOOD | {"packages": [PACKAGE, PACKAGE]})
+    with pytest.raises(CaseError, match=r"^packages: must have at most 16 rows"):
+        parsed(GOOD | {"packages": [PACKAGE] * 17})
+    alone = GOOD | {"account": {"mode": "isolated", "cash": 0, "positions": [CALL]}}
+    with pytest.raises(
+        CaseError, match=r"^packages\[0\]\.positions: an isolated account holds one position \(would be 2"
+    ):
+        parsed(alone | {"packages": [PACKAGE | {"positions": [CALL | {"strike": 1}]}]})
+    assert len(parsed(alone | {"packages": [PACKAGE]}).packages) == 1
+    for text, words in (("{", "package p.json: not JSON"), (None, "package p.json: cannot be read")):
+        (tmp_path / "p.json").write_text(text) if text else (tmp_path / "p.json").unlink()
+        with pytest.raises(CaseError, match=f"^{words}"):
+            read_package(tmp_path / "p.json", parsed(GOOD))
