@@ -196,10 +196,18 @@ def leg_table(
     )
 
 
+def worst_payoffs(size: Floats, strike: Floats, is_call: NDArray[np.bool_]) -> Floats:
+    """Payoffs (legs,) of one unit, where options of one expiry together pay least over `S_T >= 0`, USD.
+
+    Linear between strikes, that is at 0 or at a strike, unless the net calls are short: see `least_payoff`.
+    """
+    terminal = np.concatenate([[0.0], strike])[:, None]
+    payoff = np.maximum(np.where(is_call, terminal - strike, strike - terminal), 0.0)
+    return np.asarray(payoff[np.argmin(payoff @ size)], dtype=np.float64)
+
+
 def least_payoff(size: Floats, strike: Floats, is_call: NDArray[np.bool_]) -> float:
     """Exact minimum over `S_T >= 0` of the payoff of options of one expiry (M-14).
-
-    Linear between strikes, the payoff is least at 0, at a strike, or at infinity where the net calls are short.
 
     Parameters
     ----------
@@ -212,9 +220,7 @@ def least_payoff(size: Floats, strike: Floats, is_call: NDArray[np.bool_]) -> fl
     # Sizes are multiples of 1e-6; what is smaller is rounding of their sum.
     if float(np.sum(size[is_call])) < -5e-7:
         return -float("inf")
-    terminal = np.concatenate([[0.0], strike])[:, None]
-    payoff = np.maximum(np.where(is_call, terminal - strike, strike - terminal), 0.0)
-    return float(np.min(payoff @ size))
+    return float(worst_payoffs(size, strike, is_call) @ size)
 
 
 def most_lost(table: LegTable, legs: NDArray[np.intp]) -> float:

@@ -96,27 +96,38 @@ class Attribution:
 # ------------------------------------------------------------------------------------------------ legs
 
 
-def in_words(leg: Position | Collateral) -> str:
-    """A leg for people: `-3 ETH 2200 call 2026-03-27`."""
+def instrument_in_words(leg: Position | Collateral) -> str:
+    """What a leg holds, for people: `ETH 2200 call 2026-03-27`."""
     if isinstance(leg, Collateral):
-        return f"{leg.amount:g} {leg.underlying} collateral"
-    words = [f"{leg.size:g} {leg.underlying}"]
+        return f"{leg.underlying} collateral at {leg.price:.12g}"
+    words = [leg.underlying]
     if leg.strike is not None:
-        words.append(f"{leg.strike:g}")
+        words.append(f"{leg.strike:.12g}")
     words.append(leg.kind.value)
     if leg.expiry is not None:
         words.append(f"{datetime.fromtimestamp(leg.expiry, UTC):%Y-%m-%d}")
     return " ".join(words)
 
 
+def in_words(leg: Position | Collateral) -> str:
+    """A leg for people: `-3 ETH 2200 call 2026-03-27`."""
+    size = leg.amount if isinstance(leg, Collateral) else leg.size
+    return f"{size:.12g} {instrument_in_words(leg)}"
+
+
+def ordered_legs(held: Mapping[str, tuple[list[Position], list[Collateral]]]) -> list[Position | Collateral]:
+    """The legs of `holdings` in the order of the columns of their tables: options first."""
+    legs: list[Position | Collateral] = []
+    for positions, claims in held.values():
+        options = [p for p in positions if p.kind.is_option]
+        legs += [*options, *(p for p in positions if not p.kind.is_option), *claims]
+    return legs
+
+
 def named_legs(held: Mapping[str, tuple[list[Position], list[Collateral]]]) -> tuple[list[str], list[str]]:
-    """Words and underlyings of the legs of `holdings`, in the order of the columns of their tables: options first."""
-    words, names = [], []
-    for name, (positions, claims) in held.items():
-        own: list[Position | Collateral] = [*sorted(positions, key=lambda p: not p.kind.is_option), *claims]
-        words += [in_words(leg) for leg in own]
-        names += [name] * len(own)
-    return words, names
+    """Words and underlyings of the legs of `holdings`, in the order of `ordered_legs`."""
+    names = [name for name, own in held.items() for _ in (*own[0], *own[1])]
+    return [in_words(leg) for leg in ordered_legs(held)], names
 
 
 def leg_losses(book: Book, market: Market, methodology: Methodology, moves: Moves) -> LegLosses:
