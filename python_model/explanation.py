@@ -26,7 +26,7 @@ from python_model.exposure import Exposure, LegTable
 from python_model.margin import equity, holdings, leg_tables, parts
 from python_model.methodology import Methodology
 from python_model.normal import Floats
-from python_model.portfolio import Book, Collateral, Market, Mode, Position, unrealised
+from python_model.portfolio import Book, Collateral, Market, Position, unrealised
 from python_model.tail import Tail
 from python_model.value_at_risk import in_words, instrument_in_words, leg_losses, ordered_legs, scan_attribution
 
@@ -148,7 +148,7 @@ def book_steps(
     tables: dict[str, LegTable], book: Book, methodology: Methodology, tail: Tail | None = None
 ) -> tuple[Steps, float, float]:
     """Steps, maintenance and initial margin of a book: sums over parts but in portfolio mode (M-17)."""
-    if book.mode is Mode.PORTFOLIO:
+    if book.mode.has_offsets:
         portfolios = [{name: exposure.exposure(table, methodology) for name, table in tables.items()}]
     else:
         portfolios = [{name: part} for name, part in parts(tables, methodology)]
@@ -343,7 +343,7 @@ def leg_shares(
     """
     if not tables:
         return ()
-    if book.mode is Mode.PORTFOLIO:
+    if book.mode.has_offsets:
         amounts = _portfolio_shares(book, market, tables, methodology, tail)
     else:
         alone = (requirement({name: part}, methodology, tail) for name, part in parts(tables, methodology))

@@ -248,7 +248,7 @@ CONTRACTS = {
     "methodology": {},
     "kernel": {},
     # Nothing of a tail has a state.
-    **dict.fromkeys(protocol.TAIL_CONTAINERS, {}),
+    **{key: {} for key in protocol.TAIL_CONTAINERS},
     "interest_rates": {},
     "lens": {},
     "signed_feed": SIGNED_FEED,
