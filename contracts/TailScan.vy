@@ -90,9 +90,9 @@ def scan(
     count: uint256 = len(legs)
     leg: uint256 = 0
     u: uint256 = 0
-    joint: DynArray[int256[4], MAX_FOURS] = []
-    pnl: DynArray[int256[4], MAX_FOURS] = []
-    repricing: DynArray[uint256[4], MAX_FOURS] = []
+    joint: int256[4][MAX_FOURS] = empty(int256[4][MAX_FOURS])
+    pnl: int256[4][MAX_FOURS] = empty(int256[4][MAX_FOURS])
+    repricing: uint256[4][MAX_FOURS] = empty(uint256[4][MAX_FOURS])
     for _: uint256 in range(MAX_UNDERLYINGS + 1):
         # The next underlying, of legs or holdings, whichever comes first.
         following: uint256 = max_value(uint256)
@@ -178,16 +178,7 @@ def scan(
             open: int256 = convert(unsafe_sub(FIXED, two & FIXED), int256)
             if open != moving:
                 moving = open
-                repricing = []
-                for four: uint256 in rows:
-                    repricing.append(
-                        [
-                            moves.word(four, unit, open),
-                            moves.word(four >> 64, unit, open),
-                            moves.word(four >> 128, unit, open),
-                            moves.word(four >> 192, unit, open),
-                        ]
-                    )
+                repricing = moves.words(rows, unit, open)
             pnl = staticcall ITailKernel(tail_kernel).reprice(
                 legs,
                 first_option[e],
@@ -195,6 +186,7 @@ def scan(
                 expiry_words.market(
                     convert(one >> 184, int256) * 10**9, one, two, expiries[e], POWER_SHORT, POWER_LONG
                 ),
+                len(rows),
                 repricing,
                 pnl,
             )
@@ -210,9 +202,9 @@ def scan(
             result.worst_row = worst_row
             joint = pnl
         else:
-            i: uint256 = 0
-            for four: int256[4] in pnl:
+            for i: uint256 in range(len(rows), bound=MAX_FOURS):
                 sum: int256[4] = joint[i]
+                four: int256[4] = pnl[i]
                 # Profits are below 2**240.
                 joint[i] = [
                     unsafe_add(sum[0], four[0]),
@@ -220,7 +212,6 @@ def scan(
                     unsafe_add(sum[2], four[2]),
                     unsafe_add(sum[3], four[3]),
                 ]
-                i = unsafe_add(i, 1)
         result.apart.append(alone)
     if len(result.apart) > 1:
         result.value_at_risk, result.expected_shortfall, result.worst_row = tail.measure(joint, COUNT, tail_count)
@@ -229,7 +220,7 @@ def scan(
 
 @internal
 @pure
-def _linear(rows: DynArray[uint256, MAX_FOURS], unit: int256, linear: int256) -> DynArray[int256[4], MAX_FOURS]:
+def _linear(rows: DynArray[uint256, MAX_FOURS], unit: int256, linear: int256) -> int256[4][MAX_FOURS]:
     """
     @notice The profits of what moves as spot does.
     @param rows Of the scenario set.
@@ -237,18 +228,16 @@ def _linear(rows: DynArray[uint256, MAX_FOURS], unit: int256, linear: int256) ->
     @param linear What it is worth, 1e-18, below 2**170.
     @return The profits, each rounded towards zero.
     """
-    pnl: DynArray[int256[4], MAX_FOURS] = []
-    for four: uint256 in rows:
-        if linear == 0:
-            pnl.append([0, 0, 0, 0])
-            continue
+    pnl: int256[4][MAX_FOURS] = empty(int256[4][MAX_FOURS])
+    if linear == 0:
+        return pnl
+    for i: uint256 in range(len(rows), bound=MAX_FOURS):
+        four: uint256 = rows[i]
         # A move is at most 4e24, below 2**82.
-        pnl.append(
-            [
-                unsafe_div(unsafe_mul(linear, moves.price(four, unit)), moves.ONE),
-                unsafe_div(unsafe_mul(linear, moves.price(four >> 64, unit)), moves.ONE),
-                unsafe_div(unsafe_mul(linear, moves.price(four >> 128, unit)), moves.ONE),
-                unsafe_div(unsafe_mul(linear, moves.price(four >> 192, unit)), moves.ONE),
-            ]
-        )
+        pnl[i] = [
+            unsafe_div(unsafe_mul(linear, moves.price(four, unit)), moves.ONE),
+            unsafe_div(unsafe_mul(linear, moves.price(four >> 64, unit)), moves.ONE),
+            unsafe_div(unsafe_mul(linear, moves.price(four >> 128, unit)), moves.ONE),
+            unsafe_div(unsafe_mul(linear, moves.price(four >> 192, unit)), moves.ONE),
+        ]
     return pnl

@@ -56,17 +56,19 @@ def reprice(
     first: uint256,
     end: uint256,
     expiry: IPricingKernel.Expiry,
-    rows: DynArray[uint256[4], MAX_FOURS],
-    before: DynArray[int256[4], MAX_FOURS],
-) -> DynArray[int256[4], MAX_FOURS]:
+    fours: uint256,
+    rows: uint256[4][MAX_FOURS],
+    before: int256[4][MAX_FOURS],
+) -> int256[4][MAX_FOURS]:
     """
     @notice Profit of the options of one expiry, row by row, on top of what there is.
     @param legs Position words, ascending.
     @param first Index of the first option of the expiry.
     @param end Index behind its last option.
     @param expiry The market of the expiry.
+    @param fours How many fours of rows there are.
     @param rows Words as `ITailKernel` says.
-    @param before Profits of everything else, as many.
+    @param before Profits of everything else.
     @return The sums. Errors as the library states; nothing is rounded for or against anybody here.
     """
     table: int256[normal.INTERVALS] = normal.TABLE
@@ -99,7 +101,7 @@ def reprice(
     most_vol: uint256 = MIN_VOL
     following: uint256 = legs[first]
     # Last in memory, of which only what is touched is paid for.
-    pnl: DynArray[int256[4], MAX_FOURS] = []
+    pnl: int256[4][MAX_FOURS] = empty(int256[4][MAX_FOURS])
     options: DynArray[Option, MAX_LEGS] = []
     for i: uint256 in range(first, end, bound=MAX_LEGS):
         leg: uint256 = following
@@ -145,9 +147,12 @@ def reprice(
         )
         option.size = 0
 
-    # Calls at today's price less the parity term of the puts; what the puts take off each unit.
-    today: int256 = unsafe_sub(calls, unsafe_mul(puts, expiry.forward) << 64)
+    # A profit is D [calls' - calls - puts (F' - F)], puts by parity, with calls' = F' units - debts: what the sums of a row start
+    # from.
     puts = puts << 64
+    first_units: int256[4] = [-puts, -puts, -puts, -puts]
+    today: int256 = unsafe_sub(calls, unsafe_mul(puts, expiry.forward))
+    first_debts: int256[4] = [today, today, today, today]
     moved: int256 = 0
     # Least vol of a row (M-5), in table units.
     least: uint256 = unsafe_div(
@@ -164,10 +169,10 @@ def reprice(
         # No scale is.
         lowest = max_value(uint256)
 
-    fours: uint256 = 0
     # A scale is below 2**113, as a vol move is at most 10, and times a vol below 2**177. A moneyness is below 2**68 and 1/v,
     # with v not below 1e-10, below 2**74. Arguments of the table wrap by design, as do the words of its cubics.
-    for four: uint256[4] in rows:
+    for i: uint256 in range(fours, bound=MAX_FOURS):
+        four: uint256[4] = rows[i]
         plain: bool = True
         x[0] = convert(convert(convert(convert(four[0] << 80, bytes32), int256) >> 176, bytes32), uint256)
         forwards[0] = unsafe_div(unsafe_mul(expiry.forward, convert(convert(four[0] >> 176, bytes32), int256)), WAD)
@@ -193,8 +198,8 @@ def reprice(
         scales[3] = convert(convert(unsafe_add(root, moved), bytes32), uint256)
         if unsafe_sub(scales[3], lowest) > span:
             plain = False
-        units = empty(int256[4])
-        debts = empty(int256[4])
+        units = first_units
+        debts = first_debts
         if plain:
             for o: Option in options:
                 width = unsafe_div(unsafe_mul(o.vol, scales[0]), UNIT)
@@ -290,61 +295,37 @@ def reprice(
                     )
                     units[r] = unsafe_add(units[r], unsafe_mul(o.size, self._cdf(t)))
                     debts[r] = unsafe_add(debts[r], unsafe_mul(o.debt, self._cdf(unsafe_sub(t, width))))
-        # D [calls' - calls - puts (F' - F)] with calls' = F' units - debts: puts by parity.
-        rest: int256[4] = before[fours]
-        fours = unsafe_add(fours, 1)
-        pnl.append(
-            [
-                unsafe_add(
-                    rest[0],
-                    unsafe_div(
-                        unsafe_mul(
-                            unsafe_sub(
-                                unsafe_sub(unsafe_mul(forwards[0], unsafe_sub(units[0], puts)), debts[0]), today
-                            ) >> 64,
-                            discount,
-                        ),
-                        WAD * MILLION,
-                    ),
+        rest: int256[4] = before[i]
+        pnl[i] = [
+            unsafe_add(
+                rest[0],
+                unsafe_div(
+                    unsafe_mul(unsafe_sub(unsafe_mul(forwards[0], units[0]), debts[0]) >> 64, discount),
+                    WAD * MILLION,
                 ),
-                unsafe_add(
-                    rest[1],
-                    unsafe_div(
-                        unsafe_mul(
-                            unsafe_sub(
-                                unsafe_sub(unsafe_mul(forwards[1], unsafe_sub(units[1], puts)), debts[1]), today
-                            ) >> 64,
-                            discount,
-                        ),
-                        WAD * MILLION,
-                    ),
+            ),
+            unsafe_add(
+                rest[1],
+                unsafe_div(
+                    unsafe_mul(unsafe_sub(unsafe_mul(forwards[1], units[1]), debts[1]) >> 64, discount),
+                    WAD * MILLION,
                 ),
-                unsafe_add(
-                    rest[2],
-                    unsafe_div(
-                        unsafe_mul(
-                            unsafe_sub(
-                                unsafe_sub(unsafe_mul(forwards[2], unsafe_sub(units[2], puts)), debts[2]), today
-                            ) >> 64,
-                            discount,
-                        ),
-                        WAD * MILLION,
-                    ),
+            ),
+            unsafe_add(
+                rest[2],
+                unsafe_div(
+                    unsafe_mul(unsafe_sub(unsafe_mul(forwards[2], units[2]), debts[2]) >> 64, discount),
+                    WAD * MILLION,
                 ),
-                unsafe_add(
-                    rest[3],
-                    unsafe_div(
-                        unsafe_mul(
-                            unsafe_sub(
-                                unsafe_sub(unsafe_mul(forwards[3], unsafe_sub(units[3], puts)), debts[3]), today
-                            ) >> 64,
-                            discount,
-                        ),
-                        WAD * MILLION,
-                    ),
+            ),
+            unsafe_add(
+                rest[3],
+                unsafe_div(
+                    unsafe_mul(unsafe_sub(unsafe_mul(forwards[3], units[3]), debts[3]) >> 64, discount),
+                    WAD * MILLION,
                 ),
-            ]
-        )
+            ),
+        ]
     return pnl
 
 

@@ -23,6 +23,8 @@ TWICE_NEAR: constant(uint256) = 40 * 10**22
 # Of the series, at 2**64.
 SCALE: constant(int256) = 2**64
 
+MAX_FOURS: constant(uint256) = 64
+
 
 @internal
 @pure
@@ -39,10 +41,10 @@ def price(row: uint256, unit: int256) -> int256:
 
 @internal
 @pure
-def word(row: uint256, unit: int256, open: int256) -> uint256:
+def words(rows: DynArray[uint256, MAX_FOURS], unit: int256, open: int256) -> uint256[4][MAX_FOURS]:
     """
-    @notice A row as the kernel wants it.
-    @param row Its x and y in the lowest 64 bits.
+    @notice Rows as the kernel wants them.
+    @param rows Of the scenario set, four in a word.
     @param unit U, 1e-18, below 2**128.
     @param open How much of the forward still moves, of 65,535.
     @return Factor, logarithm and vol move as `ITailKernel` says. The factor is rounded towards 1, the error of its logarithm
@@ -50,42 +52,53 @@ def word(row: uint256, unit: int256, open: int256) -> uint256:
     @dev ln(1 + d) is 2 (z + z**3 / 3 + z**5 / 5 + ...) with z = d / (2 + d). Up to a fifth |z| is at most 1/9, and what is
          left out behind z**11 is less than 2 z**13 / 13 / (1 - z**2) = 6.2e-14; roundings at 2**64 are below 1e-17.
     """
-    # |x| below 2**31.
-    moved: int256 = unsafe_mul(convert(convert(row << 192, bytes32), int256) >> 224, unit)
+    result: uint256[4][MAX_FOURS] = empty(uint256[4][MAX_FOURS])
+    four: uint256[4] = empty(uint256[4])
+    moved: int256 = 0
     logarithm: int256 = 0
-    # One comparison of unsigned numbers for both ends.
-    if convert(convert(unsafe_add(moved, NEAR), bytes32), uint256) > TWICE_NEAR:
-        moved = unsafe_div(unsafe_mul(self._clamp(moved), open), ALL_FIXED * MICRO)
-        logarithm = math._wad_ln(unsafe_add(WAD, moved))
-    else:
-        # d: a move is below 2**82, its share below 2**98.
-        moved = unsafe_div(unsafe_mul(moved, open), ALL_FIXED * MICRO)
-        # |z| below 2**61 and its square below 2**58, both at 2**64: every product below 2**126.
-        z: int256 = unsafe_div(moved << 64, unsafe_add(2 * WAD, moved))
-        square: int256 = unsafe_mul(z, z) >> 64
-        # One expression, which stays on the stack.
-        logarithm = unsafe_add(
-            SCALE // 3,
-            unsafe_mul(
-                square,
-                unsafe_add(
-                    SCALE // 5,
+    z: int256 = 0
+    square: int256 = 0
+    for i: uint256 in range(len(rows), bound=MAX_FOURS):
+        row: uint256 = rows[i]
+        for r: uint256 in range(4):
+            # |x| below 2**31.
+            moved = unsafe_mul(convert(convert(row << 192, bytes32), int256) >> 224, unit)
+            # One comparison of unsigned numbers for both ends.
+            if convert(convert(unsafe_add(moved, NEAR), bytes32), uint256) > TWICE_NEAR:
+                moved = unsafe_div(unsafe_mul(self._clamp(moved), open), ALL_FIXED * MICRO)
+                logarithm = math._wad_ln(unsafe_add(WAD, moved))
+            else:
+                # d: a move is below 2**82, its share below 2**98.
+                moved = unsafe_div(unsafe_mul(moved, open), ALL_FIXED * MICRO)
+                # |z| below 2**61 and its square below 2**58, both at 2**64: every product below 2**126.
+                z = unsafe_div(moved << 64, unsafe_add(2 * WAD, moved))
+                square = unsafe_mul(z, z) >> 64
+                # One expression, which stays on the stack.
+                logarithm = unsafe_add(
+                    SCALE // 3,
                     unsafe_mul(
                         square,
                         unsafe_add(
-                            SCALE // 7,
-                            unsafe_mul(square, unsafe_add(SCALE // 9, unsafe_mul(square, SCALE // 11) >> 64)) >> 64,
+                            SCALE // 5,
+                            unsafe_mul(
+                                square,
+                                unsafe_add(
+                                    SCALE // 7,
+                                    unsafe_mul(square, unsafe_add(SCALE // 9, unsafe_mul(square, SCALE // 11) >> 64)) >> 64,
+                                ),
+                            ) >> 64,
                         ),
                     ) >> 64,
-                ),
-            ) >> 64,
-        )
-        logarithm = unsafe_mul(unsafe_mul(z, unsafe_add(SCALE, unsafe_mul(square, logarithm) >> 64)) >> 63, WAD) >> 64
-    return (
-        (convert(convert(unsafe_add(WAD, moved), bytes32), uint256) << 176)
-        | ((convert(convert(logarithm, bytes32), uint256) & (2**80 - 1)) << 96)
-        | (row & (2**32 - 1))
-    )
+                )
+                logarithm = unsafe_mul(unsafe_mul(z, unsafe_add(SCALE, unsafe_mul(square, logarithm) >> 64)) >> 63, WAD) >> 64
+            four[r] = (
+                (convert(convert(unsafe_add(WAD, moved), bytes32), uint256) << 176)
+                | ((convert(convert(logarithm, bytes32), uint256) & (2**80 - 1)) << 96)
+                | (row & (2**32 - 1))
+            )
+            row = row >> 64
+        result[i] = four
+    return result
 
 
 @internal

@@ -15,11 +15,11 @@ NO_LOSS: constant(int256) = 2**250
 
 @internal
 @pure
-def measure(pnl: DynArray[int256[4], MAX_FOURS], count: uint256, k: uint256) -> (int256, int256, uint256):
+def measure(pnl: int256[4][MAX_FOURS], count: uint256, k: uint256) -> (int256, int256, uint256):
     """
     @notice VaR and ES of profits.
     @param pnl Profits by row, each |P| below 2**249.
-    @param count How many rows there are, at most four times the length.
+    @param count How many rows there are, 1 to 256.
     @param k How many losses make the tail, 1 to 32 and at most `count`.
     @return The k-th largest loss; the mean of the k largest, rounded up; the first row with the largest loss.
     """
@@ -32,7 +32,8 @@ def measure(pnl: DynArray[int256[4], MAX_FOURS], count: uint256, k: uint256) -> 
     last: uint256 = k - 1
     worst: uint256 = 0
     row: uint256 = 0
-    for four: int256[4] in pnl:
+    for i: uint256 in range(unsafe_add(count, 3) >> 2, bound=MAX_FOURS):
+        four: int256[4] = pnl[i]
         # Whether any profit is below the threshold: the sign of a difference, whose size is below 2**251.
         below: int256 = (
             unsafe_sub(four[0], threshold)

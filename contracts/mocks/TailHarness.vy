@@ -14,7 +14,7 @@ BATCH: constant(uint256) = 1024
 
 @external
 @pure
-def tail_measure(pnl: DynArray[int256[4], 64], count: uint256, k: uint256) -> (int256, int256, uint256):
+def tail_measure(pnl: int256[4][64], count: uint256, k: uint256) -> (int256, int256, uint256):
     return tail.measure(pnl, count, k)
 
 
@@ -29,8 +29,5 @@ def moves_price(rows: DynArray[uint256, BATCH], unit: int256) -> DynArray[int256
 
 @external
 @pure
-def moves_word(rows: DynArray[uint256, BATCH], unit: int256, open: int256) -> DynArray[uint256, BATCH]:
-    words: DynArray[uint256, BATCH] = []
-    for row: uint256 in rows:
-        words.append(moves.word(row, unit, open))
-    return words
+def moves_words(rows: DynArray[uint256, 64], unit: int256, open: int256) -> uint256[4][64]:
+    return moves.words(rows, unit, open)
