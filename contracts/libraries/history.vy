@@ -27,12 +27,17 @@ UNIT: constant(uint256) = 10**18
 YEAR: constant(int256) = 365 * 86400
 # Sizes are in 1e-6 units.
 MILLION: constant(int256) = 10**6
-# Arguments of the table carry 66 more bits, which puts the fraction where the packed cubic wants it.
-MASK: constant(uint256) = (2**29 - 1) << 66
+# Arguments of the table carry 66 more bits, which puts the fraction where the packed cubic wants it. They are odd, so that their
+# lowest bit is the 1 in 1 + f: the centre is, and everything that is added to it or taken off it is even.
+MASK: constant(uint256) = (2**29 - 1) << 66 | 1
 END: constant(uint256) = 448 * 2**95
-CENTRE: constant(uint256) = 224 * 2**95
-UNITS: constant(uint256) = 35 * 2**95
-UNITS_SQUARED: constant(uint256) = (35 * 2**95) ** 2 // 10**18
+CENTRE: constant(uint256) = 224 * 2**95 + 1
+# Table units in 1.0 of d: those of a vol, even when halved, times those of a scale.
+UNITS: constant(uint256) = VOL_UNITS * SCALE_UNITS
+VOL_UNITS: constant(uint256) = 2**47
+SCALE_UNITS: constant(uint256) = 35 * 2**48
+# What a width divides into half the slope: twice a moneyness times that is even.
+HALF_SQUARE: constant(uint256) = UNITS**2 // (2 * 10**18)
 MIN_VOL: constant(uint256) = 10**16
 # sigma * sqrt(tau) never falls below this (1e-18): an option at expiry is worth its intrinsic value within 4e-11 F.
 MIN_WIDTH: constant(uint256) = 10**8
@@ -45,8 +50,8 @@ struct Option:
     # Calls and puts of one strike, netted.
     size: int256  # 1e-6
     debt: int256  # size * strike, 1e-24
-    moneyness: uint256  # ln(F / K), 1e-18, modulo 2**256
-    vol: uint256  # 1e-18
+    moneyness: uint256  # 2 ln(F / K), 1e-18, modulo 2**256
+    vol: uint256  # 2**-47, a multiple of 4
 
 
 @external
@@ -72,7 +77,7 @@ def reprice(
     @return The sums. Errors as the library states; nothing is rounded for or against anybody here.
     """
     table: int256[normal.INTERVALS] = normal.TABLE
-    # Of the four rows: ln of the price factor, sigma' sqrt(tau) for a vol of 1.0 in table units, the shocked forward; sums of
+    # Of the four rows: twice ln of the price factor, sigma' sqrt(tau) for a vol of 1.0 in units of a scale, the shocked forward; sums of
     # q N(d1) and of q K N(d2).
     x: uint256[4] = empty(uint256[4])
     scales: uint256[4] = empty(uint256[4])
@@ -87,9 +92,9 @@ def reprice(
     w: int256 = 0
     sqrt_tau: uint256 = isqrt(convert(expiry.seconds * 10**36 // YEAR, uint256))
     discount: int256 = math._wad_exp(-expiry.rate * expiry.seconds // YEAR)
-    # sqrt(tau) in table units, below 2**104 as tau is below 137 years: of a vol of 1.0, and of its relative move by 1.0 (M-5),
-    # h(tau) being at most 31.
-    root: int256 = convert(unsafe_div(unsafe_mul(sqrt_tau, UNITS), UNIT), int256)
+    # sqrt(tau) in units of a scale, below 2**57 as tau is below 137 years: of a vol of 1.0, and of its relative move by 1.0
+    # (M-5), h(tau) being at most 31.
+    root: int256 = convert(unsafe_div(unsafe_mul(sqrt_tau, SCALE_UNITS), UNIT), int256)
     reach: int256 = unsafe_div(unsafe_mul(root, expiry.vol_scale), WAD)
 
     # Strike by strike: net size, vol and value today. Bounds, here and in the rows: prices < 2**105, a CDF <= 2**64,
@@ -98,7 +103,7 @@ def reprice(
     puts: int256 = 0
     calls: int256 = 0
     least_vol: uint256 = max_value(uint256)
-    most_vol: uint256 = MIN_VOL
+    most_vol: uint256 = 1
     following: uint256 = legs[first]
     # Last in memory, of which only what is touched is paid for.
     pnl: int256[4][MAX_FOURS] = empty(int256[4][MAX_FOURS])
@@ -119,10 +124,11 @@ def reprice(
 
         log_strike: int256 = position.log_strike(leg)
         moneyness: int256 = unsafe_sub(expiry.log_forward, log_strike)
-        option.moneyness = convert(convert(moneyness, bytes32), uint256)
+        option.moneyness = convert(convert(moneyness, bytes32), uint256) << 1
         strike: int256 = position.strike(leg)
         option.debt = unsafe_mul(option.size, strike)
-        option.vol = convert(svi.vol(expiry.surface, log_strike), uint256)
+        vol: uint256 = convert(svi.vol(expiry.surface, log_strike), uint256)
+        option.vol = unsafe_div(unsafe_mul(vol, VOL_UNITS // 4), UNIT) << 2
         least_vol = min(least_vol, option.vol)
         most_vol = max(most_vol, option.vol)
         options.append(option)
@@ -134,10 +140,10 @@ def reprice(
                 n1 = normal.ONE
                 n2 = normal.ONE
         else:
-            v: uint256 = max(unsafe_div(unsafe_mul(option.vol, sqrt_tau), UNIT), MIN_WIDTH)
+            v: uint256 = max(unsafe_div(unsafe_mul(vol, sqrt_tau), UNIT), MIN_WIDTH)
             width = unsafe_div(unsafe_mul(v, UNITS), UNIT)
             t = unsafe_add(
-                unsafe_add(CENTRE, width >> 1), unsafe_mul(option.moneyness, unsafe_div(UNITS_SQUARED, width))
+                unsafe_add(CENTRE, width >> 1), unsafe_mul(option.moneyness, unsafe_div(HALF_SQUARE, width))
             )
             n1 = normal.cdf(convert(convert(t, bytes32), int256) >> 66)
             n2 = normal.cdf(convert(convert(unsafe_sub(t, width), bytes32), int256) >> 66)
@@ -159,10 +165,10 @@ def reprice(
         unsafe_mul(max(unsafe_div(unsafe_mul(MIN_VOL, sqrt_tau), UNIT), MIN_WIDTH), UNITS), UNIT
     )
     # Four rows are plain where no vol of the expiry meets its floor and d1 - d2 fits into the table, which is so for scales
-    # from the lowest on and within the span: then one test below does for both ends of the table. Products below 2**164.
-    lowest: uint256 = unsafe_div(unsafe_add(unsafe_mul(least, UNIT), unsafe_sub(least_vol, 1)), least_vol)
+    # from the lowest on and within the span: then one test below does for both ends of the table.
+    lowest: uint256 = unsafe_div(unsafe_add(least, unsafe_sub(least_vol, 1)), least_vol)
     span: uint256 = 0
-    highest: uint256 = unsafe_div(unsafe_mul(END, UNIT), most_vol)
+    highest: uint256 = unsafe_div(END, most_vol)
     if highest >= lowest:
         span = unsafe_sub(highest, lowest)
     else:
@@ -174,25 +180,25 @@ def reprice(
     for i: uint256 in range(fours, bound=MAX_FOURS):
         four: uint256[4] = rows[i]
         plain: bool = True
-        x[0] = convert(convert(convert(convert(four[0] << 80, bytes32), int256) >> 176, bytes32), uint256)
+        x[0] = convert(convert(convert(convert(four[0] << 80, bytes32), int256) >> 176, bytes32), uint256) << 1
         forwards[0] = unsafe_div(unsafe_mul(expiry.forward, convert(convert(four[0] >> 176, bytes32), int256)), WAD)
         moved = unsafe_div(unsafe_mul(convert(convert(four[0] << 224, bytes32), int256) >> 224, reach), MILLION)
         scales[0] = convert(convert(unsafe_add(root, moved), bytes32), uint256)
         if unsafe_sub(scales[0], lowest) > span:
             plain = False
-        x[1] = convert(convert(convert(convert(four[1] << 80, bytes32), int256) >> 176, bytes32), uint256)
+        x[1] = convert(convert(convert(convert(four[1] << 80, bytes32), int256) >> 176, bytes32), uint256) << 1
         forwards[1] = unsafe_div(unsafe_mul(expiry.forward, convert(convert(four[1] >> 176, bytes32), int256)), WAD)
         moved = unsafe_div(unsafe_mul(convert(convert(four[1] << 224, bytes32), int256) >> 224, reach), MILLION)
         scales[1] = convert(convert(unsafe_add(root, moved), bytes32), uint256)
         if unsafe_sub(scales[1], lowest) > span:
             plain = False
-        x[2] = convert(convert(convert(convert(four[2] << 80, bytes32), int256) >> 176, bytes32), uint256)
+        x[2] = convert(convert(convert(convert(four[2] << 80, bytes32), int256) >> 176, bytes32), uint256) << 1
         forwards[2] = unsafe_div(unsafe_mul(expiry.forward, convert(convert(four[2] >> 176, bytes32), int256)), WAD)
         moved = unsafe_div(unsafe_mul(convert(convert(four[2] << 224, bytes32), int256) >> 224, reach), MILLION)
         scales[2] = convert(convert(unsafe_add(root, moved), bytes32), uint256)
         if unsafe_sub(scales[2], lowest) > span:
             plain = False
-        x[3] = convert(convert(convert(convert(four[3] << 80, bytes32), int256) >> 176, bytes32), uint256)
+        x[3] = convert(convert(convert(convert(four[3] << 80, bytes32), int256) >> 176, bytes32), uint256) << 1
         forwards[3] = unsafe_div(unsafe_mul(expiry.forward, convert(convert(four[3] >> 176, bytes32), int256)), WAD)
         moved = unsafe_div(unsafe_mul(convert(convert(four[3] << 224, bytes32), int256) >> 224, reach), MILLION)
         scales[3] = convert(convert(unsafe_add(root, moved), bytes32), uint256)
@@ -202,80 +208,80 @@ def reprice(
         debts = first_debts
         if plain:
             for o: Option in options:
-                width = unsafe_div(unsafe_mul(o.vol, scales[0]), UNIT)
+                width = unsafe_mul(o.vol, scales[0])
                 t = unsafe_add(
                     unsafe_add(CENTRE, width >> 1),
-                    unsafe_mul(unsafe_add(o.moneyness, x[0]), unsafe_div(UNITS_SQUARED, width)),
+                    unsafe_mul(unsafe_add(o.moneyness, x[0]), unsafe_div(HALF_SQUARE, width)),
                 )
                 u = unsafe_sub(t, width)
                 if u < unsafe_sub(END, width):
                     f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    w = unsafe_mul(table[t >> 95], f)
                     units[0] = unsafe_add(
                         units[0], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                     )
                     f = convert(convert(u & MASK, bytes32), int256)
-                    w = unsafe_mul(table[u >> 95], unsafe_add(1, f))
+                    w = unsafe_mul(table[u >> 95], f)
                     debts[0] = unsafe_add(
                         debts[0], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                     )
                 else:
                     units[0] = unsafe_add(units[0], unsafe_mul(o.size, self._cdf(t)))
                     debts[0] = unsafe_add(debts[0], unsafe_mul(o.debt, self._cdf(u)))
-                width = unsafe_div(unsafe_mul(o.vol, scales[1]), UNIT)
+                width = unsafe_mul(o.vol, scales[1])
                 t = unsafe_add(
                     unsafe_add(CENTRE, width >> 1),
-                    unsafe_mul(unsafe_add(o.moneyness, x[1]), unsafe_div(UNITS_SQUARED, width)),
+                    unsafe_mul(unsafe_add(o.moneyness, x[1]), unsafe_div(HALF_SQUARE, width)),
                 )
                 u = unsafe_sub(t, width)
                 if u < unsafe_sub(END, width):
                     f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    w = unsafe_mul(table[t >> 95], f)
                     units[1] = unsafe_add(
                         units[1], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                     )
                     f = convert(convert(u & MASK, bytes32), int256)
-                    w = unsafe_mul(table[u >> 95], unsafe_add(1, f))
+                    w = unsafe_mul(table[u >> 95], f)
                     debts[1] = unsafe_add(
                         debts[1], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                     )
                 else:
                     units[1] = unsafe_add(units[1], unsafe_mul(o.size, self._cdf(t)))
                     debts[1] = unsafe_add(debts[1], unsafe_mul(o.debt, self._cdf(u)))
-                width = unsafe_div(unsafe_mul(o.vol, scales[2]), UNIT)
+                width = unsafe_mul(o.vol, scales[2])
                 t = unsafe_add(
                     unsafe_add(CENTRE, width >> 1),
-                    unsafe_mul(unsafe_add(o.moneyness, x[2]), unsafe_div(UNITS_SQUARED, width)),
+                    unsafe_mul(unsafe_add(o.moneyness, x[2]), unsafe_div(HALF_SQUARE, width)),
                 )
                 u = unsafe_sub(t, width)
                 if u < unsafe_sub(END, width):
                     f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    w = unsafe_mul(table[t >> 95], f)
                     units[2] = unsafe_add(
                         units[2], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                     )
                     f = convert(convert(u & MASK, bytes32), int256)
-                    w = unsafe_mul(table[u >> 95], unsafe_add(1, f))
+                    w = unsafe_mul(table[u >> 95], f)
                     debts[2] = unsafe_add(
                         debts[2], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                     )
                 else:
                     units[2] = unsafe_add(units[2], unsafe_mul(o.size, self._cdf(t)))
                     debts[2] = unsafe_add(debts[2], unsafe_mul(o.debt, self._cdf(u)))
-                width = unsafe_div(unsafe_mul(o.vol, scales[3]), UNIT)
+                width = unsafe_mul(o.vol, scales[3])
                 t = unsafe_add(
                     unsafe_add(CENTRE, width >> 1),
-                    unsafe_mul(unsafe_add(o.moneyness, x[3]), unsafe_div(UNITS_SQUARED, width)),
+                    unsafe_mul(unsafe_add(o.moneyness, x[3]), unsafe_div(HALF_SQUARE, width)),
                 )
                 u = unsafe_sub(t, width)
                 if u < unsafe_sub(END, width):
                     f = convert(convert(t & MASK, bytes32), int256)
-                    w = unsafe_mul(table[t >> 95], unsafe_add(1, f))
+                    w = unsafe_mul(table[t >> 95], f)
                     units[3] = unsafe_add(
                         units[3], unsafe_mul(o.size, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                     )
                     f = convert(convert(u & MASK, bytes32), int256)
-                    w = unsafe_mul(table[u >> 95], unsafe_add(1, f))
+                    w = unsafe_mul(table[u >> 95], f)
                     debts[3] = unsafe_add(
                         debts[3], unsafe_mul(o.debt, unsafe_add(w, unsafe_mul(unsafe_mul((w << 132) >> 202, f), f)) >> 190)
                     )
@@ -288,10 +294,10 @@ def reprice(
                     # M-5: a vol falls by all of it at most.
                     scales[r] = 0
                 for o: Option in options:
-                    width = max(unsafe_div(unsafe_mul(o.vol, scales[r]), UNIT), least)
+                    width = max(unsafe_mul(o.vol, scales[r]), least)
                     t = unsafe_add(
                         unsafe_add(CENTRE, width >> 1),
-                        unsafe_mul(unsafe_add(o.moneyness, x[r]), unsafe_div(UNITS_SQUARED, width)),
+                        unsafe_mul(unsafe_add(o.moneyness, x[r]), unsafe_div(HALF_SQUARE, width)),
                     )
                     units[r] = unsafe_add(units[r], unsafe_mul(o.size, self._cdf(t)))
                     debts[r] = unsafe_add(debts[r], unsafe_mul(o.debt, self._cdf(unsafe_sub(t, width))))
