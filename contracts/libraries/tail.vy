@@ -32,8 +32,7 @@ def measure(pnl: int256[4][MAX_FOURS], count: uint256, k: uint256) -> (int256, i
     last: uint256 = k - 1
     worst: uint256 = 0
     row: uint256 = 0
-    for i: uint256 in range(unsafe_add(count, 3) >> 2, bound=MAX_FOURS):
-        four: int256[4] = pnl[i]
+    for four: int256[4] in pnl:
         # Whether any profit is below the threshold: the sign of a difference, whose size is below 2**251.
         below: int256 = (
             unsafe_sub(four[0], threshold)
@@ -42,23 +41,23 @@ def measure(pnl: int256[4][MAX_FOURS], count: uint256, k: uint256) -> (int256, i
             | unsafe_sub(four[3], threshold)
         )
         if below < 0:
-            # Rows behind the last are in the last four, if anywhere.
-            for r: uint256 in range(4):
-                if four[r] >= threshold or row + r >= count:
-                    continue
-                # Those that are smaller give way, the smallest of them for good.
-                loss: int256 = unsafe_sub(0, four[r])
-                at: uint256 = last
-                for _: uint256 in range(last, bound=MAX_TAIL):
-                    if largest[at - 1] >= loss:
-                        break
-                    largest[at] = largest[at - 1]
-                    at -= 1
-                largest[at] = loss
-                threshold = unsafe_sub(0, largest[last])
-                if at == 0:
-                    worst = row + r
-        row = unsafe_add(row, 4)
+            for profit: int256 in four:
+                if profit < threshold and row < count:
+                    # Those that are smaller give way, the smallest of them for good.
+                    loss: int256 = unsafe_sub(0, profit)
+                    at: uint256 = last
+                    for _: uint256 in range(last, bound=MAX_TAIL):
+                        if largest[at - 1] >= loss:
+                            break
+                        largest[at] = largest[at - 1]
+                        at -= 1
+                    largest[at] = loss
+                    threshold = unsafe_sub(0, largest[last])
+                    if at == 0:
+                        worst = row
+                row = unsafe_add(row, 1)
+        else:
+            row = unsafe_add(row, 4)
     total: int256 = 0
     for i: uint256 in range(k, bound=MAX_TAIL):
         # 32 losses below 2**249.
