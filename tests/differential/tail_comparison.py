@@ -22,6 +22,7 @@ from tests.differential.comparison import figures_tolerance, gross, linear_slope
 
 WAD = 10**18
 DAY = 86_400
+MAX_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,12 @@ def draw(seed: int, names: Sequence[str], count: int) -> tuple[Floats, Floats]:
 def of_rows(names: Sequence[str], x: Floats, y: Floats) -> ScenarioSet:
     """A set whose rows have numbers for dates."""
     return ScenarioSet("drawn", "1", tuple(names), tuple(f"{i:03d}" for i in range(len(x))), x, y)
+
+
+def in_fours(values: Sequence[int], fill: int = 0) -> list[list[int]]:
+    """Values by row as the contracts pass them: four together, and as many as there may be."""
+    filled = [*values, *[fill] * (MAX_ROWS - len(values))]
+    return [filled[i : i + 4] for i in range(0, MAX_ROWS, 4)]
 
 
 def deploy(

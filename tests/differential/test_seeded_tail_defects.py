@@ -18,7 +18,16 @@ from python_model.scenario_set import ScenarioSet
 from scripts import chain, normal_table
 from tests.differential import planting
 from tests.differential.planting import Defect
-from tests.differential.tail_comparison import DAY, Differences, Setting, deploy, draw, of_rows, with_volatility
+from tests.differential.tail_comparison import (
+    DAY,
+    Differences,
+    Setting,
+    deploy,
+    draw,
+    in_fours,
+    of_rows,
+    with_volatility,
+)
 from tests.differential.test_seeded_defects import LEGS as GRID_LEGS
 from tests.differential.test_seeded_defects import MARKET, dated
 from tests.model.books import NOW, future, option, perp
@@ -40,8 +49,8 @@ DEFECTS = [
     Defect("one loss too few in the tail", TAIL, "last: uint256 = k - 1", "last: uint256 = k - 2", SCAN),
     Defect("losses not sorted", TAIL, "if largest[at - 1] >= loss:", "if largest[at - 1] <= loss:", SCAN),
     Defect("smaller losses do not give way", TAIL, "largest[at] = largest[at - 1]", "largest[at] = loss", SCAN),
-    Defect("gains for losses", TAIL, "loss: int256 = unsafe_sub(0, four[r])", "loss: int256 = four[r]", SCAN),
-    Defect("rows behind the last count", TAIL, " or row + r >= count:", ":", HARNESS),
+    Defect("gains for losses", TAIL, "loss: int256 = unsafe_sub(0, profit)", "loss: int256 = profit", SCAN),
+    Defect("rows behind the last count", TAIL, " and row < count:", ":", HARNESS),
     Defect("shortfall rounded down", TAIL, "if total > 0:", "if total < 0:", HARNESS),
     Defect("no filter", SCAN + ".vy", "dynamics.variance * horizon_seconds * WAD", "horizon_seconds * WAD * WAD", SCAN),
     Defect(
@@ -61,10 +70,8 @@ DEFECTS = [
     Defect("cap for the floor", MOVES, "        return -MAX_FALL", "        return MAX_RISE", SCAN),
     Defect("no cap", MOVES, "if moved > MAX_RISE:", "if moved > 100 * MAX_RISE:", SCAN),
     Defect("x for y", MOVES, "| (row & (2**32 - 1))", "| ((row >> 32) & (2**32 - 1))", SCAN),
-    Defect("second term of the logarithm", MOVES, "SCALE // 3,", "SCALE // 2,", SCAN),
-    Defect(
-        "a row twice", SCAN + ".vy", "moves.word(four >> 192, unit, open)", "moves.word(four >> 128, unit, open)", SCAN
-    ),
+    Defect("second term of the logarithm", MOVES, "735 * SCALE", "745 * SCALE", SCAN),
+    Defect("a row twice", MOVES, "row = row >> 64", "row = row << 64 >> 64", SCAN),
     Defect("a linear row twice", SCAN + ".vy", "moves.price(four >> 64, unit)", "moves.price(four, unit)", SCAN),
     Defect(
         "one row of the joint sum", SCAN + ".vy", "unsafe_add(sum[2], four[2])", "unsafe_add(sum[2], four[1])", SCAN
@@ -79,8 +86,8 @@ DEFECTS = [
     Defect(
         "sign of a vol move",
         HISTORY,
-        "scales[1] = convert(convert(unsafe_add(root",
-        "scales[1] = convert(convert(unsafe_sub(root",
+        "four[1] << 224, bytes32), int256) >> 224, reach), MILLION",
+        "four[1] << 224, bytes32), int256) >> 224, reach), -MILLION",
         KERNEL,
     ),
     Defect(
@@ -93,7 +100,7 @@ DEFECTS = [
         "debts[1], unsafe_mul(o.debt, unsafe_add",
         KERNEL,
     ),
-    Defect("put parity", HISTORY, "unsafe_sub(units[3], puts)", "unsafe_add(units[3], puts)", KERNEL),
+    Defect("put parity", HISTORY, "[-puts, -puts, -puts, -puts]", "[-puts, -puts, -puts, puts]", KERNEL),
     Defect("least vol", HISTORY, "MIN_VOL: constant(uint256) = 10**16", "MIN_VOL: constant(uint256) = 10**15", KERNEL),
     Defect("a vol below nothing", HISTORY, "scales[r] = 0", "scales[r] = 2**100", KERNEL),
     Defect("the step at expiry", HISTORY, "if expiry.forward > strike:", "if expiry.forward < strike:", KERNEL),
@@ -179,11 +186,9 @@ class Bench:
         if HARNESS in bytecode:
             harness = self.deploy("TailHarness", {"TailHarness": bytecode[HARNESS]})
             for pnl in VECTORS:
-                padded = [*pnl, *[-99] * (-len(pnl) % 4)]
-                fours = [padded[i : i + 4] for i in range(0, len(padded), 4)]
                 losses = sorted((-profit for profit in pnl), reverse=True)
                 want = (losses[2], -(-sum(losses[:3]) // 3), pnl.index(min(pnl)))
-                got = tuple(chain.call_at(harness.tail_measure, self.clock.chain(NOW), fours, len(pnl), 3))
+                got = tuple(chain.call_at(harness.tail_measure, self.clock.chain(NOW), in_fours(pnl, -99), len(pnl), 3))
                 yield f"{pnl}", None if got == want else f"contract {got}, sorted losses {want}"
             return
         engines = {name: self.engine(name, bytecode) for name in SETTINGS}

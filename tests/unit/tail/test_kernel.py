@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts import chain, normal_table
+from tests.differential.tail_comparison import in_fours
 from tests.unit.pricing_kernel.calls import CALL, EXPIRY, PUT, WAD, Level, Market, leg, log, scan
 from tests.unit.pricing_kernel.test_scan import markets, ratios, sizes, strike_of
 from tests.wide import integers
@@ -33,14 +34,10 @@ def kernels(project_contracts: Any, deployer: Any) -> tuple[Any, Any]:
 
 def reprice(kernel: Any, market: Market, words: list[int], drawn: list[Row], before: list[int]) -> list[int]:
     """Profits of rows, those of the fill at the end left out."""
-    fill = -len(drawn) % 4
-    packed = [factor << 176 | log(factor) % 2**80 << 96 | move % 2**32 for factor, move in [*drawn, *[(WAD, 0)] * fill]]
-    sums = [*before, *[0] * fill]
-
-    def fours(values: list[int]) -> list[list[int]]:
-        return [values[i : i + 4] for i in range(0, len(values), 4)]
-
-    got = chain.call_at(kernel.reprice, EXPIRY, words, 0, len(words), market.expiry(), fours(packed), fours(sums))
+    packed = [factor << 176 | log(factor) % 2**80 << 96 | move % 2**32 for factor, move in drawn]
+    fours, rows = -(-len(drawn) // 4), in_fours(packed, WAD << 176)
+    got = chain.call_at(kernel.reprice, EXPIRY, words, 0, len(words), market.expiry(), fours, rows, in_fours(before))
+    assert not any(any(four) for four in got[fours:])
     return [profit for four in got for profit in four][: len(drawn)]
 
 
