@@ -7,7 +7,8 @@
         four at a time, the options inside, so that whatever belongs to a row stays at a fixed place in memory.
 @custom:security Price error below 1.5e-10 (F + K) D, as in `black`: that of the normal table, below 1.41e-10, and below 1e-11
         for other roundings. An error d of a row's logarithm costs less than d F', whatever the vol: `moves` has d below 1e-13.
-        An error d of sigma sqrt(tau), the same in d1 and d2, costs less than 0.4 d F': vols are cut by 2**-45 at most.
+        An error d of sigma sqrt(tau), the same in d1 and d2, costs less than 0.4 d F'; it is below 1e-12, since a vol is cut by
+        2**-45 at most and tau is below 137 years.
         The floor of 1e-10 under sigma sqrt(tau), which the shocked prices of an expired option meet, costs 4e-11 F' more.
         A factor is at most 5: a row's profit errs by less than 1.5e-10 (F' + K + F + K) D |q| <= 9e-10 (F + K) D |q|. At expiry
         today's price is exact, and the profit errs by less than (1.5e-10 (F' + K) + 4e-11 F') |q| <= 9.5e-10 (F + K) |q|:
@@ -78,8 +79,8 @@ def reprice(
     @return The sums. Errors as the library states; nothing is rounded for or against anybody here.
     """
     table: int256[normal.INTERVALS] = normal.TABLE
-    # Of the four rows: twice ln of the price factor, sigma' sqrt(tau) for a vol of 1.0 in units of a scale, the shocked forward; sums of
-    # q N(d1) and of q K N(d2).
+    # Of the four rows: twice ln of the price factor, sigma' sqrt(tau) for a vol of 1.0 in units of a scale, the shocked
+    # forward; sums of q N(d1) and of q K N(d2).
     x: uint256[4] = empty(uint256[4])
     scales: uint256[4] = empty(uint256[4])
     forwards: int256[4] = empty(int256[4])
@@ -106,7 +107,6 @@ def reprice(
     least_vol: uint256 = max_value(uint256)
     most_vol: uint256 = 1
     following: uint256 = legs[first]
-    # Last in memory, of which only what is touched is paid for.
     pnl: int256[4][MAX_FOURS] = empty(int256[4][MAX_FOURS])
     options: DynArray[Option, MAX_LEGS] = []
     for i: uint256 in range(first, end, bound=MAX_LEGS):
@@ -154,12 +154,12 @@ def reprice(
         )
         option.size = 0
 
-    # A profit is D [calls' - calls - puts (F' - F)], puts by parity, with calls' = F' units - debts: what the sums of a row start
-    # from.
+    # A profit is D [calls' - calls - puts (F' - F)], puts by parity, with calls' = F' units - debts. So the sums of a row start
+    # from minus the puts, and from calls - puts F.
     puts = puts << 64
-    first_units: int256[4] = [-puts, -puts, -puts, -puts]
-    today: int256 = unsafe_sub(calls, unsafe_mul(puts, expiry.forward))
-    first_debts: int256[4] = [today, today, today, today]
+    units_before: int256[4] = [-puts, -puts, -puts, -puts]
+    calls = unsafe_sub(calls, unsafe_mul(puts, expiry.forward))
+    debts_before: int256[4] = [calls, calls, calls, calls]
     # Least vol of a row (M-5), in table units.
     least: uint256 = unsafe_div(
         unsafe_mul(max(unsafe_div(unsafe_mul(MIN_VOL, sqrt_tau), UNIT), MIN_WIDTH), UNITS), UNIT
@@ -175,8 +175,9 @@ def reprice(
         # No scale is.
         lowest = max_value(uint256)
 
-    # A scale is below 2**113, as a vol move is at most 10, and times a vol below 2**177. A moneyness is below 2**68 and 1/v,
-    # with v not below 1e-10, below 2**74. Arguments of the table wrap by design, as do the words of its cubics.
+    # A scale is below 2**66, as a vol move is at most 10, and times a vol, which is at most 10, below 2**117. Twice a moneyness
+    # is below 2**69 and half the slope, with v not below 1e-10, below 2**73. Arguments of the table wrap by design, as do the
+    # words of its cubics.
     for i: uint256 in range(fours, bound=MAX_FOURS):
         four: uint256[4] = rows[i]
         plain: bool = True
@@ -232,8 +233,8 @@ def reprice(
         )
         if unsafe_sub(scales[3], lowest) > span:
             plain = False
-        units = first_units
-        debts = first_debts
+        units = units_before
+        debts = debts_before
         if plain:
             for o: Option in options:
                 width = unsafe_mul(o.vol, scales[0])
