@@ -70,7 +70,7 @@ DEFECTS = [
     Defect("cap for the floor", MOVES, "        return -MAX_FALL", "        return MAX_RISE", SCAN),
     Defect("no cap", MOVES, "if moved > MAX_RISE:", "if moved > 100 * MAX_RISE:", SCAN),
     Defect("x for y", MOVES, "| (row & (2**32 - 1))", "| ((row >> 32) & (2**32 - 1))", SCAN),
-    Defect("second term of the logarithm", MOVES, "735 * SCALE", "745 * SCALE", SCAN),
+    Defect("second term of the logarithm", MOVES, "1050 * SCALE", "150 * SCALE", SCAN),
     Defect("a row twice", MOVES, "row = row >> 64", "row = row << 64 >> 64", SCAN),
     Defect("a linear row twice", SCAN + ".vy", "moves.price(four >> 64, unit)", "moves.price(four, unit)", SCAN),
     Defect(
