@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from python_model import black, listing, methodology, scenarios, screening, svi
-from python_model.portfolio import SECONDS_PER_YEAR, SVI, Expiry, Kind, Market, Mode, Position, Underlying
+from python_model import black, listing, methodology, scenario_set, scenarios, screening, svi
+from python_model.portfolio import SECONDS_PER_YEAR, SVI, Book, Expiry, Kind, Market, Mode, Position, Underlying
 from scripts import chain, feed, protocol
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +35,11 @@ DAY = 86_400
 AS_OF = 1_770_364_800
 EXPIRY_DAYS = (28, 56, 91, 119)
 COUNTS = (1, 4, 16, 32, 64, 128)
+# USD; and the ids of underlyings where there are several.
+SPOTS = {"ETH": 2_000.0, "BTC": 70_000.0}
+NAMES = {"BTC": 1, "ETH": 2}
+# Of a margin check over the rows of a scenario set: options, of how many underlyings, with how many expiries each.
+TAIL_BOOKS = ((32, 2, 1), (32, 2, 2), (8, 1, 1), (8, 2, 1))
 # Of the signed feed: test accounts, the first of which deploys.
 SIGNERS, THRESHOLD = slice(1, 6), 3
 # Of who buys what the first one's account holds.
@@ -54,16 +59,19 @@ def grid_23() -> methodology.Methodology:
     return methodology.Methodology(**{**vars(house), **rows, "name": "house23"})
 
 
-def market(expiries: int) -> Market:
-    """ETH at 2,000 USD with expiries about a month apart."""
-    rows = []
-    for i, days in enumerate(EXPIRY_DAYS[:expiries]):
-        forward = 2_000.0 + 7.0 * i
-        tau = days / 365
-        rows.append(
-            Expiry(AS_OF + days * DAY, forward, 0.04, SVI(0.2 * tau, 0.6 * tau, -0.25, 0.0, 0.45, tau, forward))
-        )
-    return Market(AS_OF, {"ETH": Underlying(2_000.0, 0.001, 0.16, 2_001.0, tuple(rows))})
+def market(expiries: int, names: Sequence[str] = ("ETH",)) -> Market:
+    """Underlyings with expiries about a month apart."""
+    underlyings = {}
+    for name in names:
+        spot, rows = SPOTS[name], []
+        for i, days in enumerate(EXPIRY_DAYS[:expiries]):
+            forward = round(spot * (1.0 + 0.0035 * i), 6)
+            tau = days / 365
+            rows.append(
+                Expiry(AS_OF + days * DAY, forward, 0.04, SVI(0.2 * tau, 0.6 * tau, -0.25, 0.0, 0.45, tau, forward))
+            )
+        underlyings[name] = Underlying(spot, 0.001, 0.16, round(1.0005 * spot, 6), tuple(rows))
+    return Market(AS_OF, underlyings)
 
 
 def surface(now: int, expiries: int) -> Underlying:
@@ -77,15 +85,15 @@ def surface(now: int, expiries: int) -> Underlying:
     return Underlying(2_000.123456789, 0.001, 0.16, 2_001.123456789, tuple(rows))
 
 
-def options(count: int, expiries: int) -> list[Position]:
+def options(count: int, expiries: int, name: str = "ETH") -> list[Position]:
     """Calls and puts in turn, bought and sold in turn by pairs, strikes from 60% to 165% of spot."""
     return [
         Position(
-            "ETH",
+            name,
             Kind.CALL if i % 2 else Kind.PUT,
             (1.0 if i // 2 % 2 else -1.0) * (1 + i % 5),
             AS_OF + EXPIRY_DAYS[i % expiries] * DAY,
-            1_200.0 + 10.0 * round(210.0 * i / count),
+            SPOTS[name] / 200 * (120 + round(210.0 * i / count)),
         )
         for i in range(count)
     ]
@@ -192,6 +200,28 @@ class Bench:
                     row = self.row(name, gas, **fields)
                     row["gas_per_cell"] = round(gas / (count * len(self.method)), 1)
                     row["gas_per_leg"] = round(gas / count, 1)
+
+    def tails(self, contracts: Any) -> None:
+        """The margin check over 250 rows, the grid's beside it and alone; in a market of its own."""
+        deployment = chain.deploy_engine(contracts, self.sender, [], NAMES)
+        state, preset, rows = market(2, tuple(NAMES)), methodology.load("max"), scenario_set.synthetic()
+        data = self.sender.deploy(contracts.Methodology, *chain.methodology_arguments(preset, NAMES))
+        reads = (deployment.market_data, data, deployment.kernel)
+        tails = protocol.deploy_tails(contracts, self.sender.deploy, preset, NAMES, rows, reads)
+        now = self.provider.get_block("latest").timestamp + 10
+        self.provider.set_timestamp(now)
+        clock = chain.publish(deployment, state, now)
+        still = methodology.without_grid(preset)
+        for name, engine, grid in (("var", tails.max_engine, len(preset)), ("es", tails.var_engine, len(still))):
+            for count, underlyings, expiries in TAIL_BOOKS:
+                names = list(SPOTS)[:underlyings]
+                legs = [p for u in names for p in options(count // underlyings, expiries, u)]
+                book = Book(Mode.PORTFOLIO, 1e7, (), tuple(legs))
+                gas = self.send(engine.assess, chain.account(book, state, NAMES, clock))
+                fields = {"options": count, "expiries": expiries, "underlyings": underlyings, "scenarios": grid}
+                row = self.row(f"{name}_{len(rows)}x{count}", gas, **fields, rows=len(rows))
+                row["gas_per_cell"] = round(gas / (count * (grid + len(rows))), 1)
+                row["gas_per_leg"] = round(gas / count, 1)
 
     def packages(self, expiries: int, clock: chain.Clock) -> None:
         """Four legs in one order between two accounts of sixteen legs each: of those that both have, then new ones."""
@@ -455,10 +485,10 @@ def accuracy(bench: Bench, cases: int) -> dict[str, float]:
 def show(console: Console, result: dict[str, Any]) -> None:
     """The figures as tables."""
     table = Table(title="Gas", caption="assess: a whole transaction from cold storage; engine: the call by itself")
-    for heading in ("name", "options", "expiries", "scenarios", "gas", "a cell", "a leg"):
+    for heading in ("name", "options", "expiries", "underlyings", "scenarios", "gas", "a cell", "a leg"):
         table.add_column(heading, justify="left" if heading == "name" else "right")
     for row in result["gas"]:
-        keys = ("options", "expiries", "scenarios", "gas", "gas_per_cell", "gas_per_leg")
+        keys = ("options", "expiries", "underlyings", "scenarios", "gas", "gas_per_cell", "gas_per_leg")
         table.add_row(row["name"], *(f"{row[key]:,}" if key in row else "" for key in keys))
     console.print(table)
     margin = result["marginal"]
@@ -490,7 +520,7 @@ SNAPSHOT = ROOT / "tests" / "gas_snapshot.json"
 
 def snapshot(rows: list[dict[str, Any]]) -> dict[str, int]:
     """Gas by a name that tells the row: what a test holds the code to."""
-    keys = ("options", "expiries", "scenarios")
+    keys = ("options", "expiries", "underlyings", "scenarios")
     return {" ".join([row["name"], *(f"{key}={row[key]}" for key in keys if key in row)]): row["gas"] for row in rows}
 
 
@@ -501,6 +531,7 @@ def measure_gas(contracts: Any, sender: Any, advance: Callable[[], None] = lambd
     request("anvil_setBlockTimestampInterval", [1])
     house = Bench(contracts, sender, methodology.load("house"), advance)
     house.books()
+    house.tails(contracts)
     house.acts()
     for expiries in (1, 4):
         house.auctions(expiries)
@@ -525,7 +556,7 @@ def cli(out: Path, cases: int, keep: bool) -> None:
     console = Console(width=None if Console().is_terminal else 120)
     contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("measuring", total=66)
+        task = progress.add_task("measuring", total=73)
         result = measure_gas(contracts, ape.accounts.test_accounts[0], lambda: progress.advance(task))
         bench = result.pop("bench")
         result["bytecode"] = {

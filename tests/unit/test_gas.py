@@ -10,9 +10,13 @@ from scripts import benchmark
 TOLERANCE = 0.01
 # Targets at the house grid, whole transactions from cold storage.
 TARGETS = {
-    "assess options=32 expiries=1 scenarios=33": 850_000,
-    "assess options=128 expiries=4 scenarios=33": 3_300_000,
+    "assess options=32 expiries=1 underlyings=1 scenarios=33": 850_000,
+    "assess options=128 expiries=4 underlyings=1 scenarios=33": 3_300_000,
     "assess_perp options=0 scenarios=33": 130_000,
+    # With the expected shortfall over 250 rows.
+    "var_250x32 options=32 expiries=1 underlyings=2 scenarios=33": 6_500_000,
+    "var_250x32 options=32 expiries=2 underlyings=2 scenarios=33": 6_500_000,
+    "var_250x8 options=8 expiries=1 underlyings=1 scenarios=33": 1_800_000,
     # Three of five signatures, from storage that was written before.
     "feed_update_8": 450_000,
     "feed_update_spot": 120_000,
