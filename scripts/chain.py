@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,8 +49,9 @@ NOBODY = "0x" + "00" * 20
 # greatest move of one update (both 1e-12), and for how many seconds a greater one waits for a second one.
 SURFACE_HEARTBEAT_SECONDS = 4 * 3600
 GUARD = (NOBODY, 2 * 10**10, 10 * 10**10, 60)
-# What `deploy_engine` deploys.
+# What `deploy_engine` deploys, and what it does besides for methodologies with a tail.
 CONTRACTS = ("MarketData", "Methodology", "PricingKernel", "MarginEngine", "MarginReport")
+TAIL_CONTRACTS = ("ScenarioSet", "TailKernel", "TailScan", "TailEngine")
 # Largest size and strike of a position word, 1e-6 units.
 MAX_FIELD = 9 * 10**18
 # Of a margin engine that knows the whole methodology, and of one that judges no account of the modes VAR and MAX.
@@ -227,9 +228,14 @@ def terms(
     return *heartbeats, scaled(t.multiple, 12), round(t.halflife), *ranges, *guard
 
 
-def fixed_terms(scan_range: float, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> tuple[Any, ...]:
-    """`IMarketData.Terms` of an underlying whose scan range does not move, and whose publisher is always believed."""
-    fixed = volatility.Terms(floor=scan_range, cap=scan_range, initial=scan_range)
+def fixed_terms(
+    scan_range: float, heartbeat_seconds: int = HEARTBEAT_SECONDS, multiple: float = volatility.Terms.multiple
+) -> tuple[Any, ...]:
+    """`IMarketData.Terms` of an underlying whose scan range does not move, and whose publisher is always believed.
+
+    Its volatility starts at `scan_range / multiple` a day.
+    """
+    fixed = volatility.Terms(multiple=multiple, floor=scan_range, cap=scan_range, initial=scan_range)
     _, _, _, *rest = terms(fixed, (NOBODY, 10**12, 0, 0))
     return heartbeat_seconds, heartbeat_seconds, 0, *rest
 
@@ -305,10 +311,10 @@ class Deployment:
     sender: Any
 
 
-def load_contracts() -> SimpleNamespace:
+def load_contracts(tail: bool = False) -> SimpleNamespace:
     """What `deploy_engine` needs: compiled afresh, unless ape's cache is what the last call here made of these sources.
 
-    The cache alone misses a change in an imported module.
+    With `tail`, also what methodologies with a tail need. The cache alone misses a change in an imported module.
     """
     import ape
 
@@ -319,15 +325,21 @@ def load_contracts() -> SimpleNamespace:
     cache = Path(ape.project.manifest_path)
     stamp = cache.with_name("contracts.sha256")
     known = stamp.is_file() and stamp.read_text(encoding="ascii") == digest()
-    contracts = ape.project.load_contracts(*[f"contracts/{name}.vy" for name in CONTRACTS], use_cache=known)
+    names = (*CONTRACTS, *(TAIL_CONTRACTS if tail else ()))
+    contracts = ape.project.load_contracts(*[f"contracts/{name}.vy" for name in names], use_cache=known)
     stamp.write_text(digest(), encoding="ascii")
     return SimpleNamespace(**contracts)
 
 
 def deploy_engine(
-    contracts: Any, sender: Any, methodologies: Sequence[Methodology], names: dict[str, int]
+    contracts: Any,
+    sender: Any,
+    methodologies: Sequence[Methodology],
+    names: dict[str, int],
+    rows: ScenarioSet | None = None,
+    shared: dict[str, Any] | None = None,
 ) -> Deployment:
-    """Deploy market data, kernel, and a methodology with an engine for each preset.
+    """Deploy market data, kernel, and a methodology with an engine for each preset: a tail engine where it has a tail.
 
     Parameters
     ----------
@@ -335,28 +347,71 @@ def deploy_engine(
     sender : ape account; becomes owner and publisher
     methodologies : sequence of Methodology
     names : ids of underlyings
+    rows : ScenarioSet, optional
+        Of the methodologies with a tail; ValueError where one has none.
+    shared : dict, optional
+        Contracts that read no market, by what made them: those that are there are not deployed again, others are added.
 
     Returns
     -------
     Deployment
     """
-    market_data = sender.deploy(contracts.MarketData, AT_ONCE, AT_ONCE)
+    known = {} if shared is None else shared
+
+    def create(name: str, *arguments: Any) -> Any:
+        return sender.deploy(getattr(contracts, name), *arguments)
+
+    def once(name: str, *arguments: Any) -> Any:
+        key = f"{name}{arguments}"
+        if key not in known:
+            known[key] = create(name, *arguments)
+        return known[key]
+
+    market_data = create("MarketData", AT_ONCE, AT_ONCE)
     market_data.set_publisher(sender, True, sender=sender)
     for i in names.values():
         market_data.set_terms(i, fixed_terms(SCAN_RANGE), sender=sender)
-    kernel = sender.deploy(contracts.PricingKernel, normal_table.words())
+    kernel = once("PricingKernel", normal_table.words())
     engines, reports = {}, {}
     for m in methodologies:
-        data = sender.deploy(contracts.Methodology, *methodology_arguments(m, names))
-        engines[m.name] = sender.deploy(contracts.MarginEngine, market_data, data, kernel, ALL_PASSES, NO_TAILS)
-        reports[m.name] = sender.deploy(contracts.MarginReport, engines[m.name], market_data, data, kernel)
+        data = once("Methodology", *methodology_arguments(m, names))
+        if m.tail is None:
+            engine = create("MarginEngine", market_data, data, kernel, ALL_PASSES, NO_TAILS)
+        elif rows is None:
+            raise ValueError(f"rows: the methodology {m.name} needs a scenario set")
+        else:
+            scenarios = once("ScenarioSet", *scenario_set_arguments(rows, names))
+            tail_kernel = once("TailKernel", normal_table.words())
+            count_and_horizon = tail_scan_arguments(m.tail, rows)
+            scan = create("TailScan", market_data, data, tail_kernel, scenarios, *count_and_horizon)
+            engine = create("TailEngine", market_data, data, kernel, scan)
+        engines[m.name] = engine
+        reports[m.name] = create("MarginReport", engine, market_data, data, kernel)
     return Deployment(market_data, kernel, engines, reports, names, sender)
+
+
+def begin_volatility(deployment: Deployment, market: Market, timestamp: int) -> None:
+    """Publish what the chain has never seen and has a volatility, a second before ``timestamp``.
+
+    An average starts at the scan range of the first terms, which is made what the market's volatility is. With the next
+    update, at ``timestamp``, terms may fix another scan range, and as spot does not move the average only loses a
+    second's share; so it starts by as much higher. It is then off by no more than the step of a scan range, 1e-12.
+    """
+    lost = 2.0 ** (0.5 / volatility.Terms.halflife)
+    for name, u in market.underlyings.items():
+        i = deployment.names[name]
+        if u.daily_vol is None or deployment.market_data.last_timestamp(i) != 0:
+            continue
+        deployment.market_data.set_terms(i, fixed_terms(u.daily_vol * lost, multiple=1.0), sender=deployment.sender)
+        before = update(i, replace(u, expiries=()), timestamp - 1, Clock(0))
+        deployment.market_data.publish(before, sender=deployment.sender)
 
 
 def publish(deployment: Deployment, market: Market, timestamp: int) -> Clock:
     """Publish a market as of ``timestamp`` of the chain, which may not be ahead of the next block.
 
-    Scan ranges are fixed to those of the market, an update before the one that counts.
+    Scan ranges are fixed to those of the market, an update before the one that counts. Volatilities are those of the
+    market where it has any and the chain has not yet learnt others.
 
     An expiry that fell on 08:00 UTC, its window open, would be worth what spot was on this chain before: then the
     market is published as of a second earlier.
@@ -369,6 +424,7 @@ def publish(deployment: Deployment, market: Market, timestamp: int) -> Clock:
     near = [time for time in times if time < market.as_of + settlement.WINDOW_SECONDS]
     while any(settlement.settles_by_mean(time + timestamp - market.as_of) for time in near):
         timestamp -= 1
+    begin_volatility(deployment, market, timestamp)
     shift = timestamp - market.as_of
     early = tuple(sorted(time for time in times if time + shift <= EARLY_TIMES))
     funding = {}
@@ -401,14 +457,19 @@ CHARGES = ("scan", "calendar", "vega_calendar", "short_option", "liquidity", "co
 GREEKS = ("delta", "gamma", "vega", "theta", "rho")
 
 
+def figures(assessment: Any) -> dict[str, float]:
+    """Requirements, equity and option value of `IMarginEngine.Assessment`, USD."""
+    return {
+        key: as_float(getattr(assessment, key))
+        for key in ("maintenance", "initial", "equity_maintenance", "equity_initial", "option_value")
+    }
+
+
 def result(assessment: Any, reports: Sequence[Any], names: dict[str, int]) -> dict[str, Any]:
     """The contract's answer of `explain` as the fields of a result file, but for `capital`."""
     of = {i: name for name, i in names.items()}
     return {
-        **{
-            key: as_float(getattr(assessment, key))
-            for key in ("maintenance", "initial", "equity_maintenance", "equity_initial", "option_value")
-        },
+        **figures(assessment),
         "worst_scenario": {of[r.underlying]: int(r.worst_scenario) for r in reports},
         "scenario_pnl": {of[r.underlying]: [as_float(v) for v in r.pnl] for r in reports},
         "greeks": {of[r.underlying]: {g: as_float(getattr(r, g)) for g in GREEKS} for r in reports},
@@ -422,6 +483,28 @@ def capital(portfolio: Any, cross: Any) -> dict[str, float]:
         "isolated": as_float(cross.isolated),
         "cross": as_float(max(0, cross.initial - cross.option_value)),
         "portfolio": as_float(max(0, portfolio.initial - portfolio.option_value)),
+    }
+
+
+def learnt(deployment: Deployment, market: Market) -> Market:
+    """The market with the volatilities a day that the chain has (M-21)."""
+    rows = {
+        name: replace(
+            u, daily_vol=math.sqrt(as_float(deployment.market_data.dynamics(deployment.names[name]).variance))
+        )
+        for name, u in market.underlyings.items()
+    }
+    return replace(market, underlyings=rows)
+
+
+def tail_result(answer: Sequence[int], rows: ScenarioSet) -> dict[str, Any]:
+    """The answer of `ITailEngine.tail` as the fields of a result file."""
+    value_at_risk, expected_shortfall, row = answer
+    return {
+        "value_at_risk": as_float(value_at_risk),
+        "expected_shortfall": as_float(expected_shortfall),
+        "worst_row": int(row),
+        "worst_day": rows.dates[row],
     }
 
 
@@ -444,6 +527,15 @@ def require_time_override(provider: Any) -> None:
         raise RuntimeError(f"the node does not take block overrides in eth_call ({error})") from None
     if answer != time:
         raise RuntimeError("the node ignores block overrides in eth_call")
+
+
+def fits_a_block(function: Any, sender: Any, *arguments: Any) -> bool:
+    """Whether a transaction with all the gas of a block can call a function."""
+    provider = function.contract.provider
+    data = "0x" + bytes(function.encode_input(*arguments)).hex()
+    call = {"from": sender.address, "to": function.contract.address, "data": data}
+    limit = {"gas": hex(provider.get_block("latest").gas_limit)}
+    return "error" not in provider.web3.provider.make_request("eth_call", [call | limit, "latest"])
 
 
 def call_at(function: Any, time: int, *arguments: Any) -> Any:
