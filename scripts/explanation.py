@@ -56,7 +56,7 @@ def grid(title: str, first: str, *others: str) -> Table:
 def waterfall_table(explanation: Explanation) -> Table:
     """What the requirement is made of, and what equity leaves."""
     usd = Dollars(row.amount for row in explanation.waterfall)
-    table = grid("From scan to buffer", "step", "USD")
+    table = grid("From scan to buffer, by the model", "step", "USD")
     for row in explanation.waterfall:
         table.add_row(
             escape(f"= {row.label}" if row.total else f"  {row.label}"),
@@ -70,7 +70,7 @@ def waterfall_table(explanation: Explanation) -> Table:
 def legs_table(explanation: Explanation) -> Table:
     """The maintenance margin by legs."""
     shares, total = explanation.legs, sum(share.amount for share in explanation.legs)
-    usd = Dollars([total])
+    usd = Dollars(share.amount for share in shares)
     table = grid("What costs margin: the maintenance margin by legs", "leg", "USD", "share")
 
     def share_of(amount: float) -> str:
@@ -100,14 +100,16 @@ def package_tables(
 ) -> Iterator[Table]:
     """What a package changes: of the account, and by instruments."""
     name, there = escape(package["name"]), package["contract"]
-    usd = Dollars(there["after"].values())
-    table = grid(f"What if: {name}", "figure, USD, by the contract", "now", "after", "change")
     own = r["contract"] | {"free_collateral": r["contract"]["equity_initial"] - r["contract"]["initial"]}
+    usd = Dollars([*there["after"].values(), *(own[key] for key in ACCOUNT)])
+    table = grid(f"What if: {name}", "figure, USD, by the contract", "now", "after", "change")
     for key, title in ACCOUNT.items():
         change = there["change"][key]
         table.add_row(title, usd(own[key]), usd(there["after"][key]), usd(change, signed=True))
     yield table
-    rows = [row for row in changes(before, after) if usd(row[2] - row[1]) != usd(0.0)]
+    moved = changes(before, after)
+    usd = Dollars(amount for _, *amounts in moved for amount in amounts)
+    rows = [row for row in moved if usd(row[2] - row[1]) != usd(0.0)]
     if rows:
         half = MOST_LEGS // 2
         shown = rows if len(rows) <= MOST_LEGS else rows[:half] + rows[-half:]
@@ -133,14 +135,16 @@ def tell(console: Console, case: Case, outcome: Outcome) -> None:
     console.print()
     console.print(waterfall_table(explanation))
     told = worst_in_words(explanation.worst)
-    if explanation.worst.day is None or case.tail is None:
+    if explanation.worst.pnl == 0.0:
+        line = f"All legs together: {explanation.worst.words}."
+    elif explanation.worst.day is None or case.tail is None:
         line = f"All legs together lose most in the worst scenario, {told} (vols of 30 days)."
     else:
         count, k = len(case.tail.scenarios), case.tail.k
         line = f"All legs together lose most on the worst of {count} days, {told} (vols of 30 days); "
         line += f"their expected shortfall is the mean of the {k} worst."
     console.print(line, highlight=False)
-    if case.book.mode is not Mode.PORTFOLIO:
+    if case.book.mode is not Mode.PORTFOLIO and len(explanation.legs) > 1:
         console.print("In this mode each leg is margined in its own worst scenario, without offsets.", highlight=False)
     if explanation.legs:
         console.print()

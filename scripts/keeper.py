@@ -82,6 +82,8 @@ def read_method(name: str, world: World) -> methodology.Methodology:
         preset = methodology.load(name)
     except methodology.MethodologyError as error:
         raise wrong("methodology", str(error)) from None
+    if preset.tail is not None:
+        raise wrong("methodology", f"{name!r} has a tail, which a keeper does not look at; name a preset without one")
     head = world.head()
     (compiled,) = world.node.sure([(world.views["compiled"], ())], head.tag)
     if not is_preset(compiled, preset, world.deployed.names):

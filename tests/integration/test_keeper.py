@@ -429,7 +429,7 @@ def test_another_preset_is_not_taken_for_the_chains(stage):
     state = stage.state()
     (compiled,) = state.node.sure([(state.views["compiled"], ())], state.head().tag)
     names = stage.world.protocol.names
-    assert [name for name in methodology.names() if is_preset(compiled, methodology.load(name), names)] == ["house"]
+    assert [name for name in methodology.grids() if is_preset(compiled, methodology.load(name), names)] == ["house"]
 
 
 @pytest.mark.parametrize(

@@ -622,7 +622,7 @@ def test_every_time(desk, as_of):
     tenors = [-as_of + 1, -as_of + 2, -YEAR, -1, 0, 1, 60, 30 * 86_400, 30 * 86_400 + 1, YEAR, cases.MAX_TENOR_SECONDS]
     times = sorted({as_of + t for t in tenors if 1 <= as_of + t <= cases.MAX_TIME})
     market = {"ETH": {"spot": 2000, "scan_range": 0.16, "expiries": [expiry(t, 2000 + i) for i, t in enumerate(times)]}}
-    for name in GRIDS:
+    for name in [*GRIDS, "max"]:
         legs = [
             {"underlying": "ETH", "kind": kind, "expiry": time, "strike": 2000 + n, "size": (-1) ** n * (1 + i)}
             for i, time in enumerate(times)
@@ -633,7 +633,7 @@ def test_every_time(desk, as_of):
         assert result["legs"] == 2 * len(times)
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", [*GRIDS, "max"])
 @pytest.mark.parametrize("price", bounds(cases.PRICE))
 @pytest.mark.parametrize("size", [bounds(cases.SIZE)[0], bounds(cases.SIZE)[1], cases.SIZE.step])
 def test_every_size_at_every_price(desk, name, price, size):
@@ -676,7 +676,7 @@ def test_the_most_money(desk, name, sign):
         assert assessed(desk, data).result["legs"] == 128
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", [*GRIDS, "max"])
 @pytest.mark.parametrize("years", [0, 1, 10])
 def test_every_rate(desk, name, years):
     """The bound of M-16 holds where discount factors exceed one."""
