@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from python_model.portfolio import Mode
 from tests.stateful.state import (
     BOUGHT,
     DUST,
@@ -26,6 +25,8 @@ from tests.stateful.state import (
     STALE_FACTOR,
     START,
     STRIKES,
+    TAIL_SPOTS,
+    TAILS,
     TARGETED,
     TRADE,
     UNITS,
@@ -113,7 +114,8 @@ class AuctionMirror(TradingMirror):
         """What a millionth of a unit of every leg can be worth and need at most, rounded up."""
         spots = {i: round(self.market[name].spot * 10**9) * 10**9 for name, i in self.names.items()}
         legs = account.legs
-        each = (SPOTS * spots[i.underlying] + STRIKES * i.strike * 10**12 + FLAT for i in legs)
+        times = TAIL_SPOTS if account.mode in TAILS else SPOTS
+        each = (times * spots[i.underlying] + STRIKES * i.strike * 10**12 + FLAT for i in legs)
         funding = (abs(self.funding(self.name_of[i.underlying])) for i in legs if i.kind == PERP)
         return quotient_up(sum(each) + sum(funding), 10**6)
 
@@ -179,6 +181,8 @@ class AuctionMirror(TradingMirror):
         self._require(self.now <= bid.deadline, "liquidation: deadline")
         evidence = bid.evidence if bid.kind == START else 0
         self._require(evidence <= self.evidence, "liquidation: evidence")
+        # A part of the grid says nothing of a tail.
+        self._require(not evidence or seller.mode not in TAILS, "engine: mode")
         figures = self.judge(self, seller, evidence)
         self._require(self.is_unhealthy(figures), "liquidation: healthy")
         if bid.kind == START:
@@ -314,7 +318,7 @@ class AuctionMirror(TradingMirror):
         self._require_admissible(account)
         figures = self.judge(self, account, 0)
         self._require(figures.excess >= STALE_FACTOR * figures.stale_value, "liquidation: bidder's margin")
-        if account.mode is Mode.PORTFOLIO and self.admission:
+        if account.mode.has_offsets and self.admission:
             enough = figures.equity_initial >= self.minimum_equity
             allowed = not self.allow_list or account.owner in self.allowed
             self._require(enough and allowed, "liquidation: bidder's mode")

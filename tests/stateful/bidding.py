@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from python_model.portfolio import Mode
 from scripts import protocol
 from tests.stateful.auctions import ENDLESS
 from tests.stateful.drawing import RICH, action, indices
@@ -22,6 +23,7 @@ from tests.stateful.state import (
     PUT,
     SOLVENT,
     START,
+    TAILS,
     TARGETED,
     UNIT,
     USDC,
@@ -119,13 +121,21 @@ class Bidding(Users):
         often=8,
         index=st.sampled_from([0, 0, 0, 1, 2, 3]),
         how=st.sampled_from([None, 0, 0, 1, 1, 2, 3, 8]),
+        modes=st.sampled_from([MODE, MODE, MODE, TAILS, TAILS[:1], TAILS[1:]]),
         started=st.sampled_from([True, True, False]),
         story=stories,
     )
-    def auction(self, index: int, how: int | None, started: bool, story: list[tuple[str, int, int]]) -> None:
+    def auction(
+        self,
+        index: int,
+        how: int | None,
+        modes: tuple[Mode, ...],
+        started: bool,
+        story: list[tuple[str, int, int]],
+    ) -> None:
         """An account in trouble, perhaps one without net value, and all that happens in its auction."""
         running = [a for a in self.mirror.auctions if a in self.players]
-        account = running[index % len(running)] if how is None and running else self.press(index, how or 0)
+        account = running[index % len(running)] if how is None and running else self.press(index, how or 0, modes)
         if started:
             self.tell_start(account, index, PPM)
         for what, who, share in story:

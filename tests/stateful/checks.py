@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from python_model.methodology import Methodology
+from python_model import volatility
+from python_model.methodology import Methodology, without_grid
+from python_model.portfolio import Book, Mode
 from tests import tolerances
+from tests.differential import tail_comparison
 from tests.differential.comparison import Differences
 from tests.stateful.auctions import AuctionMirror
 from tests.stateful.calls import LOGARITHM, Calls
 from tests.stateful.mirror import Mirror
-from tests.stateful.state import MEMBERS, MODE, NOBODY, UNIT, USDC, WAD, WETH, Account, Instrument, Judgement, Refused
+from tests.stateful.state import (
+    MEMBERS,
+    MODE,
+    NOBODY,
+    TAILS,
+    UNIT,
+    USDC,
+    WAD,
+    WETH,
+    Account,
+    Instrument,
+    Judgement,
+    Refused,
+)
 from tests.stateful.world import Call, World, call, reason
 
 # An account's first claim or position brings what M-16 holds against truncations, 1e-14 USD on either side.
@@ -41,10 +58,10 @@ def health(figures: Any) -> int:
     return figures.equity_maintenance - figures.maintenance
 
 
-def as_tuple(state: Any, mode: int | None = None) -> tuple:
+def as_tuple(state: Any, mode: Mode | None = None) -> tuple:
     """`IMarginEngine.Account` again, perhaps in another mode."""
     holdings = [tuple(vars(h).values()) for h in state.holdings]
-    return (state.mode if mode is None else mode, state.cash, state.cost, holdings, list(state.legs))
+    return (state.mode if mode is None else MODE.index(mode), state.cash, state.cost, holdings, list(state.legs))
 
 
 def word_of(account: Account) -> int:
@@ -61,6 +78,8 @@ class Checks(Calls):
     names: dict[str, int]
     methodology: Methodology
     differences: Differences
+    tail_differences: tail_comparison.Differences
+    seen: Counter[Any]
     logarithms: dict[Instrument, int]
     judged: dict[tuple, Judgement]
 
@@ -245,12 +264,15 @@ class Checks(Calls):
         assert all(mirror.credited[kind] <= held for kind, held in mirror.vault.items()), "INV-03"
 
     def same_margin(self, states: dict[int, Any], figures: dict[int, Any]) -> None:
-        """INV-06 and INV-07: the contract's figures against the model's, and a portfolio against its parts."""
+        """INV-06 and INV-07: the contract's figures against the model's, and a portfolio against its parts.
+
+        Of an account that is margined by a tail the report explains the grid's share, which portfolio mode has.
+        """
         report, now = self.world.protocol.report, self.mirror.now
         accounts = [a for a in states if self.mirror.accounts[a].legs or self.mirror.accounts[a].weth]
         rows = [states[a] for a in accounts]
         calls = [call(report, "explain", as_tuple(row)) for row in rows]
-        apart = [call(report, "explain", as_tuple(row, mode=MODE.index("cross"))) for row in rows]
+        apart = [call(report, "explain", as_tuple(row, mode=Mode.CROSS)) for row in rows]
         answers = self.world.view([*calls, *apart], now)
         for account, (whole, reports), (parts, part_reports) in zip(
             accounts, answers[: len(rows)], answers[len(rows) :], strict=True
@@ -260,12 +282,48 @@ class Checks(Calls):
             assert got.fresh == want.fresh
             self.differences.near("stale_value", got.stale_value / WAD, want.stale_value, want.error)
             assert got.net_value == whole.net_value
-            self.differences.compare(
-                got, reports, self.names, self.mirror.book(mine), self.mirror.snapshot(), self.methodology
-            )
+            assert (got.maintenance, got.initial) == (whole.maintenance, whole.initial)
+            grid, book = whole, self.mirror.book(mine)
+            if mine.mode in TAILS:
+                self.differences.near("maintenance", got.maintenance / WAD, want.assessment.maintenance, want.error)
+                grid, book = self.same_tail(mine, states[account], whole), self.whole_book(mine)
+            self.differences.compare(grid, reports, self.names, book, self.mirror.snapshot(), self.methodology)
             assert got.maintenance <= got.initial, "INV-07"
-            if mine.mode == "portfolio":
+            if mine.mode.has_offsets:
                 for a, b in zip(reports, part_reports, strict=True):
                     assert a.scan <= b.scan + ROUNDING, "INV-07"
                 own = sum(r.calendar + r.vega_calendar + r.liquidity for r in reports)
-                assert whole.maintenance <= parts.maintenance + own + ROUNDING, "INV-07"
+                assert grid.maintenance <= parts.maintenance + own + ROUNDING, "INV-07"
+
+    def whole_book(self, account: Account) -> Book:
+        """The account as the model wants it, in portfolio mode."""
+        return replace(self.mirror.book(account), mode=Mode.PORTFOLIO)
+
+    def same_tail(self, account: Account, state: Any, got: Any) -> Any:
+        """Figures by a tail against its own engine's and the model's; with the grid they are no less than either's.
+
+        What the grid alone says is returned.
+        """
+        p, tail = self.world.protocol, self.world.tail
+        whole = as_tuple(state, mode=Mode.PORTFOLIO)
+        engines = (p.engine, p.tails.var_engine, p.tails.max_engine)
+        calls = [*(call(engine, "assess", whole) for engine in engines), call(p.tails.var_engine, "tail", whole)]
+        grid, alone, larger, measured = self.world.view(calls, self.mirror.now)
+        own = alone if account.mode is Mode.VAR else larger
+        assert vars(got) == vars(own), f"{account.mode}: {got}, by its own engine {own}"
+        assert larger.maintenance >= max(grid.maintenance, alone.maintenance)
+        assert larger.initial >= max(grid.initial, alone.initial)
+        self.seen[account.mode, "by the tail"] += own.maintenance > grid.maintenance
+        self.tail_differences.compare(
+            own,
+            measured,
+            self.whole_book(account),
+            self.mirror.snapshot(),
+            tail_comparison.Setting(
+                without_grid(self.methodology) if account.mode is Mode.VAR else self.methodology,
+                tail.scenarios,
+                tail.k,
+                round(tail.horizon * volatility.DAY),
+            ),
+        )
+        return grid

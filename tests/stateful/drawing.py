@@ -16,6 +16,7 @@ from tests.stateful.state import (
     COLLECTOR,
     FUND,
     FUTURE,
+    MODE,
     PERP,
     PUT,
     UNIT,
@@ -153,14 +154,15 @@ class Drawing(Machine):
     def figures(self, account: int) -> Any:
         return self.mirror.figures(self.mirror.accounts[account])
 
-    def worst_first(self, index: int) -> int:
-        """An account, those with the least above maintenance margin, relative to it, first."""
+    def worst_first(self, index: int, modes: tuple[Mode, ...] = MODE) -> int:
+        """An account of some modes, those with the least above maintenance margin, relative to it, first."""
 
         def room(account: int) -> float:
             figures = self.figures(account)
             return figures.health / max(figures.assessment.maintenance, 1.0)
 
-        ranked = sorted(self.players, key=room)
+        own = [a for a in self.players if self.mirror.accounts[a].mode in modes]
+        ranked = sorted(own or self.players, key=room)
         return ranked[index % len(ranked)]
 
     def consent(self, kind: str, taker: int, maker: int, package: tuple[Leg, ...]) -> Consent:
@@ -204,10 +206,13 @@ class Drawing(Machine):
                     self.act(owner, "cancel_below", maker, consent.nonce + 1)
         return consent
 
-    def press(self, index: int, how: int) -> int:
-        """Publish prices at which a shaky account is just unhealthy, or nearly, or more so. The shakiest then."""
+    def press(self, index: int, how: int, modes: tuple[Mode, ...] = MODE) -> int:
+        """Publish prices at which a shaky account is just unhealthy, or nearly, or more so. The shakiest then.
+
+        Of some modes, if there are any.
+        """
         states = dict(self.mirror.market)
-        for account in map(self.worst_first, range(index, index + 4)):
+        for account in (self.worst_first(n, modes) for n in range(index, index + 4)):
             greeks = self.figures(account).assessment.greeks
             delta = {name: row["delta"] * states[name].spot for name, row in greeks.items()}
             if not any(delta.values()):
@@ -220,10 +225,11 @@ class Drawing(Machine):
                 break
         for name, state in states.items():
             self.publish(name, state)
-        return self.worst_first(0)
+        return self.worst_first(0, modes)
 
     def breaks(self, account: int, name: str, state: Underlying) -> bool:
         """Whether an account is unhealthy at other prices, as the model says."""
         twin = copy(self.mirror)
+        twin.variances = {**twin.variances, name: twin.learnt(name, state.spot)}
         twin.market = {**twin.market, name: state}
         return bool(twin.assess(twin.accounts[account]).health < 0)

@@ -38,7 +38,7 @@ from tests.stateful.state import (
     WETH,
     Instrument,
 )
-from tests.stateful.users import CROSS, ISOLATED, PORTFOLIO
+from tests.stateful.users import CROSS, ISOLATED, MAX, PORTFOLIO, VAR
 
 MOST_ACCOUNTS = 8
 # Of a life, after its beginning; more in profile deep.
@@ -56,7 +56,7 @@ class Life(Bidding):
         """Two accounts for each user, in all modes, and some positions; the last account is a market maker's."""
         self.begin()
         self.orders, self.steps = [], 0
-        modes = (PORTFOLIO, ISOLATED, PORTFOLIO, CROSS, PORTFOLIO, PORTFOLIO)
+        modes = (PORTFOLIO, ISOLATED, VAR, CROSS, MAX, PORTFOLIO)
         for n, (mode, (usd, ether)) in enumerate(zip(modes, purses, strict=True)):
             owner, account = self.user(n // 2), n + 4
             self.act(owner, "create_account", mode)
@@ -232,7 +232,7 @@ class Life(Bidding):
     def admit(
         self, user: int, account: int, share: int, listed: bool, allowed: bool, lifted: bool, rows: list[Any]
     ) -> None:
-        """Portfolio mode asks for an equity about that of some account, or for an owner on a list; somebody trades."""
+        """Modes with offsets ask for an equity about that of some account, or a listed owner; somebody trades."""
         a = self.account(account)
         minimum = int(max(self.figures(a).assessment.equity_initial, 0.0) * share) * 10**12
         self.by_owner(user, "set_contracts", "", True)
@@ -240,7 +240,7 @@ class Life(Bidding):
         self.by_owner(user, "set_allow_list", listed)
         self.by_owner(user, "set_allowed", self.sender(a, 0), allowed)
         self.stretch(rows)
-        self.act(self.sender(a, 0), "set_mode", a, PORTFOLIO)
+        self.act(self.sender(a, 0), "set_mode", a, (PORTFOLIO, VAR, MAX)[user % 3])
         if lifted:
             self.act(self.mirror.owner, "set_contracts", "", False)
 
@@ -266,12 +266,12 @@ class Life(Bidding):
             assert not self.act(callers[who], name)
 
     @action(
-        often=1, index=indices, mode=st.integers(0, 2), share=st.integers(1, PPM), kind=st.sampled_from([USDC, WETH])
+        often=1, index=indices, mode=st.integers(0, 4), share=st.integers(1, PPM), kind=st.sampled_from([USDC, WETH])
     )
     def come_and_give(self, index: int, mode: int, share: int, kind: int) -> None:
         """A user opens an account, and sends tokens past all accounts."""
         user = self.user(index)
-        self.act(user, "create_account", 3)
+        self.act(user, "create_account", 5)
         if len(self.players) < MOST_ACCOUNTS:
             self.act(user, "create_account", mode)
         self.act(user, "donate", kind, self.mirror.wallets[user, kind] * share // PPM // 1000)

@@ -16,8 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from python_model.portfolio import Mode, Underlying
 from scripts import chain, protocol
+from tests.differential import tail_comparison
 from tests.differential.comparison import Differences
 from tests.stateful.checks import ROUNDING, Checks, health
+from tests.stateful.market import VARIANCE_ROUNDING, Variance
 from tests.stateful.mirror import Mirror
 from tests.stateful.state import (
     BOUGHT,
@@ -72,6 +74,7 @@ class Machine(Checks, RuleBasedStateMachine):
         self.house = world.protocol.clearing_house
         self.methodology = world.methodology
         self.differences = Differences()
+        self.tail_differences = tail_comparison.Differences()
         self.names = world.protocol.names
         self.snapshot = None
         self.nonce = 0
@@ -80,6 +83,8 @@ class Machine(Checks, RuleBasedStateMachine):
             guardian=world.guardian.address,
             publisher=world.owner.address,
             methodology=self.methodology,
+            tail=world.tail,
+            dynamic=world.dynamic,
             names=self.names,
             heartbeat=chain.HEARTBEAT_SECONDS,
             terms=protocol.INTEREST,
@@ -135,6 +140,8 @@ class Machine(Checks, RuleBasedStateMachine):
                 self.tell(f"{name}{arguments} by {sender} reverts: {refusal!r}")
                 assert refusal in prediction.reasons, f"{act} reverts: {refusal!r}, expected {set(prediction.reasons)}"
                 self.seen[name, refusal] += 1
+                if prediction.mode is not None:
+                    self.seen[prediction.mode, "lacked margin"] += 1
                 return False
             assert new is not None, f"{act} passes, expected {set(prediction.reasons)}"
         changed = {a for a, x in new.accounts.items() if a not in old.accounts or old.accounts[a].key != x.key}
@@ -143,9 +150,10 @@ class Machine(Checks, RuleBasedStateMachine):
         assert self.world.send(one, now, sender), f"{act} reverts: {self.world.refusal(one, now, sender)!r}"
         self.tell(f"{name}{arguments} by {sender} passes")
         self.seen[name, "passed"] += 1
-        self.seen["decision 5", "passed"] += new.risk_free - old.risk_free
+        self.count_modes(old, new)
         self.mirror = new
         if name == "publish":
+            self.learn(arguments[0])
             self.compare(a for a in new.accounts if new.depends(a, arguments[0]))
             return True
         figures_after = self.compare(changed)
@@ -165,6 +173,28 @@ class Machine(Checks, RuleBasedStateMachine):
             debt = -new.money.cash(new.accounts[FUND], new.now + 1)
             self.act(owner, "deposit", FUND, USDC, -(-debt // UNIT[USDC]))
         return True
+
+    def count_modes(self, old: Mirror, new: Mirror) -> None:
+        """What accounts of each mode did in a call that passed."""
+        for mode, times in (new.risk_free - old.risk_free).items():
+            self.seen["decision 5", "passed"] += times
+            self.seen[mode, "took no risk"] += times
+        for account in new.touched:
+            if account in old.accounts:
+                before, after = old.accounts[account], new.accounts[account]
+                self.seen[after.mode, "traded"] += before.legs != after.legs
+                if before.mode is not after.mode and after.legs:
+                    self.seen[before.mode, "left"] += 1
+                    self.seen[after.mode, "chosen"] += 1
+
+    def learn(self, name: str) -> None:
+        """Compare what the chain has learnt of volatility, and take over its rounding."""
+        mine = self.mirror.variances[name]
+        (dynamics,) = self.world.view(
+            [call(self.world.protocol.market_data, "dynamics", self.names[name])], self.mirror.now
+        )
+        self.differences.near("variance", dynamics.variance / WAD, mine.value, mine.error)
+        self.mirror.variances[name] = Variance(dynamics.variance / WAD, VARIANCE_ROUNDING)
 
     def realise(self, sender: str, account: int) -> None:
         """Make unrealised profit cash. What the contract rounds, the mirror takes over, once it has been compared."""
@@ -265,6 +295,9 @@ class Machine(Checks, RuleBasedStateMachine):
         }
         for name, happened in what.items():
             self.seen["sale", name] += happened
+        self.seen[new.accounts[sale.account].mode, f"sold: {kind}"] += 1
+        if sale.kind != START:
+            self.seen[new.accounts[sale.bidder].mode, "bought"] += 1
         if sale.kind != START:
             bidders = self.bidders.setdefault(sale.account, set())
             bidders.add(sale.bidder)

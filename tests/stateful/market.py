@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import NamedTuple
 
-from python_model import exposure, settlement
+from python_model import exposure, settlement, volatility
 from python_model.portfolio import Collateral, Expiry, Market, Position, Underlying
 from tests.stateful.state import (
     FUTURE,
@@ -25,13 +27,25 @@ DEPTH_SPEED = 14
 WIDEST = 0.02
 # Of a spot that is not fresh.
 STALE_CONFIDENCE = 0.05
+# Of a double, and more than a variance of 1e-18 loses by roundings.
+EPSILON_OF_DOUBLES, VARIANCE_ROUNDING = 2.0**-52, 1e-17
+
+
+class Variance(NamedTuple):
+    """Of a day (M-21), and by how much the contract's may differ."""
+
+    value: float
+    error: float
 
 
 class MarketMirror:
     """Market data, and the clock."""
 
-    def __init__(self, names: dict[str, int], publisher: str, heartbeat: int) -> None:
+    def __init__(self, names: dict[str, int], publisher: str, heartbeat: int, dynamic: volatility.Terms) -> None:
         self.names = names
+        self.dynamic = dynamic
+        first = Variance(volatility.initial_variance(dynamic), VARIANCE_ROUNDING)
+        self.variances = dict.fromkeys(names, first)
         self.name_of = {i: name for name, i in names.items()}
         self.publisher = publisher
         self.heartbeat = heartbeat
@@ -63,11 +77,26 @@ class MarketMirror:
             self.doubted.add(name)
             return
         self.doubted.discard(name)
+        self.variances[name] = self.learnt(name, state.spot)
         known = {e.expiry: e for e in (*(self.market[name].expiries if name in self.market else ()), *state.expiries)}
         self.market[name] = replace(state, expiries=tuple(known[expiry] for expiry in sorted(known)))
         self.depths[name] = (self.depth(name), self.depth_target(self.names[name]), self.now)
         self.course[name].append((self.now, round(state.spot * 10**9), round(state.perp_mark * 10**9)))
         self.published.update({(name, e.expiry): self.now for e in state.expiries} | {(name, 0): self.now})
+
+    def learnt(self, name: str, spot: float) -> Variance:
+        """Variance after one more price: before the first it is what it was set to.
+
+        What a weight lacks of 1 errs by some units of a double, more than the contract's does by its own.
+        """
+        old = self.variances[name]
+        if name not in self.market:
+            return old
+        elapsed = max(self.now - self.published[name, 0], 1)
+        move = math.log(spot / self.market[name].spot)
+        value = volatility.averaged(old.value, move, elapsed, self.dynamic.halflife)
+        gross = old.value + move**2 * volatility.DAY / elapsed
+        return Variance(value, old.error + 4 * EPSILON_OF_DOUBLES * gross + VARIANCE_ROUNDING)
 
     def depth(self, name: str) -> int:
         """Where the share of the depths is now, 1e-6: it moves by fourteen a second at most."""
@@ -108,7 +137,7 @@ class MarketMirror:
         return Collateral(amount / WAD, self.market["ETH"].spot, "ETH", HAIRCUT_INITIAL, HAIRCUT_MAINTENANCE)
 
     def snapshot(self) -> Market:
-        """The market now: with what longs have paid for a perpetual, and with forwards that are being fixed."""
+        """The market now: with what longs have paid, volatility as it was learnt, and forwards that are being fixed."""
         seen = {}
         for name, u in self.market.items():
             rows = tuple(self._as_read(name, e) for e in u.expiries)
@@ -119,6 +148,7 @@ class MarketMirror:
                 perp_funding=self.funding(name) / WAD,
                 depth=self.depth(name) / MILLION,
                 confidence=confidence,
+                daily_vol=math.sqrt(self.variances[name].value),
             )
         return Market(self.now, seen)
 

@@ -76,7 +76,7 @@ class Mirror(AuctionMirror):
             getattr(trial, act.name)(sender, *act.arguments)
             trial._settle()
         except Refused as refusal:
-            return Prediction(None, frozenset(trial.doubts | {str(refusal)}))
+            return Prediction(None, frozenset(trial.doubts | {str(refusal)}), refusal.mode)
         return Prediction(trial, frozenset(trial.doubts))
 
     # ------------------------------------------------------------------------------------------------------ accounts

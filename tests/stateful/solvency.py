@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 
-from python_model import interest, margin
+from python_model import interest, margin, volatility
 from python_model.methodology import Methodology
 from python_model.portfolio import Book, Mode
+from python_model.tail import Tail
 from scripts import chain
 from tests import tolerances
 from tests.stateful.market import MarketMirror
@@ -22,10 +24,13 @@ from tests.stateful.state import (
     KEPT,
     MOST_EXPIRIES,
     MOST_LEGS,
+    MOST_TAIL_WEIGHT,
     MOST_WEIGHT,
     PAID,
     PERP,
     RISK,
+    TAILS,
+    UNDERLYING_WEIGHT,
     WAD,
     Account,
     Figures,
@@ -40,10 +45,18 @@ class SolvencyMirror(MarketMirror, ABC):
     """Accounts, their cash and their margin."""
 
     def __init__(
-        self, methodology: Methodology, names: dict[str, int], publisher: str, heartbeat: int, terms: interest.Terms
+        self,
+        methodology: Methodology,
+        tail: Tail,
+        names: dict[str, int],
+        publisher: str,
+        heartbeat: int,
+        dynamic: volatility.Terms,
+        terms: interest.Terms,
     ) -> None:
-        super().__init__(names, publisher, heartbeat)
+        super().__init__(names, publisher, heartbeat, dynamic)
         self.methodology = methodology
+        self.tail = tail
         self.accounts: dict[int, Account] = {}
         self.money = Money(terms)
         # The counterpart of entries that only one account has: interest and settlement.
@@ -60,7 +73,8 @@ class SolvencyMirror(MarketMirror, ABC):
         self.touched: dict[int, Account] = {}
         self.levels: dict[int, int] = {}
         self.charged: dict[int, int] = {}
-        self.risk_free = 0  # how often an account below initial margin passed by decision 5
+        # How often an account below initial margin passed by decision 5, by mode.
+        self.risk_free: Counter[Mode] = Counter()
 
     def _change(self, account: int, amount: int) -> int:
         """Add to an account's cash, its interest first, which is the reserve's. The cash afterwards."""
@@ -75,20 +89,28 @@ class SolvencyMirror(MarketMirror, ABC):
             self.touched[account] = self.accounts[account].copy()
         self.levels[account] = max(level, self.levels.get(account, KEPT))
 
-    def _decide(self, passes: bool | None, reason: str) -> None:
+    def _decide(self, passes: bool | None, reason: str, mode: Mode | None = None) -> None:
         """Refuse, or note that the contract may."""
         if passes is None:
             self.doubts.add(reason)
-        else:
-            self._require(passes, reason)
+        elif not passes:
+            raise Refused(reason, mode)
+
+    def weight(self, account: Account) -> int:
+        """Of its legs, expiries and, for a tail, underlyings, one of which may be its collateral's alone."""
+        dates = {(i.underlying, i.expiry) for i in account.legs if i.expiry}
+        underlyings = {i.underlying for i in account.legs} | ({self.names["ETH"]} if account.weth else set())
+        each = UNDERLYING_WEIGHT if account.mode in TAILS else 0
+        return len(account.legs) + EXPIRY_WEIGHT * len(dates) + each * len(underlyings)
 
     def _require_admissible(self, account: Account) -> None:
         """The limits of a book alone. Two underlyings are below the limit of eight."""
         self._require(len(account.legs) <= MOST_LEGS[account.mode], "positions: legs of this mode")
         dates = {(i.underlying, i.expiry) for i in account.legs if i.expiry}
         most = max((sum(u == v for v, _ in dates) for u, _ in dates), default=0)
-        fits = most <= MOST_EXPIRIES and (not dates or len(account.legs) + EXPIRY_WEIGHT * len(dates) <= MOST_WEIGHT)
-        self._require(fits, "positions: too many expiries")
+        self._require(most <= MOST_EXPIRIES, "positions: too many expiries")
+        heaviest = MOST_TAIL_WEIGHT if account.mode in TAILS else MOST_WEIGHT
+        self._require(self.weight(account) <= heaviest, "positions: weight of this mode")
 
     def _settle(self) -> None:
         for account, before in self.touched.items():
@@ -116,12 +138,12 @@ class SolvencyMirror(MarketMirror, ABC):
             return
         # Collateral that came in does not count.
         safe = False if paid else self.takes_no_risk(before, replace(after, weth=before.weth), fees)
-        self.risk_free += safe is True and sound is False
-        self._decide(either(sound, safe), "solvency: margin")
+        self.risk_free[after.mode] += safe is True and sound is False
+        self._decide(either(sound, safe), "solvency: margin", after.mode)
 
     def admits(self, account: Account, figures: Figures) -> bool | None:
         """Whether an account may take risk in its mode."""
-        if account.mode is not Mode.PORTFOLIO or not self.admission:
+        if not account.mode.has_offsets or not self.admission:
             return True
         enough = not_negative(figures.assessment.equity_initial - self.minimum_equity / WAD, figures.error)
         return both(enough, not self.allow_list or account.owner in self.allowed)
@@ -130,8 +152,8 @@ class SolvencyMirror(MarketMirror, ABC):
         """Decision 5, as `IMarginReport.takes_no_risk` states it; None where errors leave it open.
 
         Equity is no lower with either haircut, neither requirement is higher, and no underlying loses more than before
-        in any scenario, where P&L above zero counts as zero before. Fees are forgiven, as far as they make the account
-        neither unhealthy nor less healthy.
+        in any scenario of the grid, by whatever the account is margined, where P&L above zero counts as zero before.
+        Fees are forgiven, as far as they make the account neither unhealthy nor less healthy.
         """
         if before.key == after.key:
             return True
@@ -149,13 +171,21 @@ class SolvencyMirror(MarketMirror, ABC):
         # Without a move there is no profit on either side, exactly.
         m = self.methodology
         moved = (m.x != 0.0) | (m.y != 0.0) | (m.z != 0.0)
-        for name, profits in b.scenario_pnl.items():
-            known = np.minimum(a.scenario_pnl.get(name, np.zeros(len(m))), 0.0)
+        held, holds = self.grid_pnl(before), self.grid_pnl(after)
+        for name, profits in holds.items():
+            known = np.minimum(held.get(name, np.zeros(len(m))), 0.0)
             lines.append(float(np.min((np.array(profits) - known)[moved])))
         verdicts = [not_negative(line, error) for line in lines]
         if False in verdicts:
             return False
         return None if None in verdicts else True
+
+    def grid_pnl(self, account: Account) -> dict[str, list[float]]:
+        """P&L in every scenario of the grid, which an account of mode VAR is not margined by."""
+        whole = account.copy() if account.mode is Mode.VAR else account
+        if account.mode is Mode.VAR:
+            whole.mode = Mode.PORTFOLIO
+        return self.figures(whole).assessment.scenario_pnl
 
     def is_fresh(self, account: Account) -> bool:
         """Whether every price that the account's figures rest on is within its heartbeat."""
@@ -199,7 +229,8 @@ class SolvencyMirror(MarketMirror, ABC):
     def assess(self, account: Account) -> Figures:
         """The same, computed anew."""
         try:
-            a = margin.assess(self.book(account), self.snapshot(), self.methodology)
+            tail = self.tail if account.mode in TAILS else None
+            a = margin.assess(self.book(account), self.snapshot(), self.methodology, tail)
         except KeyError:
             raise Refused("engine: no expiry data") from None
         error = 0.0
@@ -216,7 +247,7 @@ class SolvencyMirror(MarketMirror, ABC):
 
     def _stale_value(self, account: Account) -> float:
         """Gross value of what has a stale price, USD: |delta| by expiry and notional, of underlyings or of parts."""
-        apart = account.mode is not Mode.PORTFOLIO and len(account.legs) + (account.weth > 0) > 1
+        apart = not account.mode.has_offsets and len(account.legs) + (account.weth > 0) > 1
         total = 0.0
         market = self.snapshot()
         for name, table in margin.leg_tables(self.book(account), market, self.methodology).items():

@@ -22,7 +22,9 @@ UNIT = {USDC: 10**12, WETH: 1}
 HAIRCUT_INITIAL, HAIRCUT_MAINTENANCE = 0.02, 0.01
 PERP, FUTURE, CALL, PUT = range(4)
 KIND = {PERP: Kind.PERP, FUTURE: Kind.FUTURE, CALL: Kind.CALL, PUT: Kind.PUT}
-MODE = (Mode.ISOLATED, Mode.CROSS, Mode.PORTFOLIO)
+MODE = (Mode.ISOLATED, Mode.CROSS, Mode.PORTFOLIO, Mode.VAR, Mode.MAX)
+# Margined by the tail of a scenario set, alone or beside the grid.
+TAILS = (Mode.VAR, Mode.MAX)
 RISK, LIQUIDATION = 1, 2
 # What a call did to an account: its state was kept; it bought in a liquidation; it must be checked; it was paid from,
 # which no gain excuses.
@@ -32,6 +34,8 @@ NOBODY = "0x" + "00" * 20
 START, SOLVENT, INSOLVENT, TARGETED = range(4)
 # What a unit of a leg can be worth and need at most: so many times spot and strike, and 1e-18 USD.
 SPOTS, STRIKES, FLAT = 6, 4, 250 * WAD
+# In the modes of TAILS, whose rows let prices rise further.
+TAIL_SPOTS = 15
 # A slice may always be worth this much, 1e-18 USD, and so many times the premium.
 SMALL, PREMIUMS = 100 * WAD, 10
 # What rounding amounts one by one may lose, 1e-18 USD.
@@ -53,13 +57,18 @@ ANY_FEE = 2**256 - 1
 # Contracts that may post.
 MEMBERS = ("settlement", "money_market", "liquidation", "deleveraging", "yields", "backstop")
 PRICE_LIMIT = 2**72
-# Legs that each mode allows; and legs + 3 * expiries, because expiries cost gas too.
-MOST_LEGS = {Mode.ISOLATED: 1, Mode.CROSS: 32, Mode.PORTFOLIO: 128}
-MOST_EXPIRIES, EXPIRY_WEIGHT, MOST_WEIGHT = 16, 3, 152
+# Legs that each mode allows; and legs + 3 * expiries, + 4 * underlyings in the modes of TAILS: those cost gas too.
+MOST_LEGS = {Mode.ISOLATED: 1, Mode.CROSS: 32, Mode.PORTFOLIO: 128, Mode.VAR: 16, Mode.MAX: 16}
+MOST_EXPIRIES, EXPIRY_WEIGHT, UNDERLYING_WEIGHT = 16, 3, 4
+MOST_WEIGHT, MOST_TAIL_WEIGHT = 152, 36
 
 
 class Refused(Exception):  # noqa: N818
-    """A call that must revert, and the reason it must give."""
+    """A call that must revert, and the reason it must give; of what lacks margin, the mode too."""
+
+    def __init__(self, reason: str, mode: Mode | None = None) -> None:
+        super().__init__(reason)
+        self.mode = mode
 
 
 class Instrument(NamedTuple):
@@ -241,7 +250,8 @@ class Figures:
 
     - M-16: a requirement exceeds the exact one by at most 4 f epsilon N, an equity falls short by at most epsilon N,
       and a scenario's profit errs by at most epsilon N: 5 f epsilon N covers each of them and each pair. What errors of
-      delta and vega put into M-12 is h (1 + 2 x / depth) times 4e-10 N, for h below 0.001: lost in the 4.
+      delta and vega put into M-12 is h (1 + 2 x / depth) times 4e-10 N, for h below 0.001: lost in the 4. A mean of the
+      largest losses over rows moves by no more than the losses do, and errs as the worst loss does.
     - Floats: NOISE of the gross G = N + sum |q| price of what is linear + |cash| + collateral, in equity and in the
       requirements of at most two underlyings, each with the derivative 1 + slope <= 2 of M-12, times f: 6 f NOISE G.
     - DUST: truncated divisions.
@@ -267,10 +277,14 @@ class Figures:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a call does: the state after it (None if it must revert) and the reasons with which it may revert."""
+    """What a call does: the state after it (None if it must revert) and the reasons with which it may revert.
+
+    `mode` is that of the account which lacks margin, if one does.
+    """
 
     after: Mirror | None
     reasons: frozenset[str]
+    mode: Mode | None = None
 
 
 def not_negative(figure: float, error: float) -> bool | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +21,13 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from python_model import methodology
+from python_model.portfolio import Book, Mode
 from tests.differential import planting
 from tests.differential.planting import Defect
 from tests.stateful import world as worlds
 from tests.stateful.life import STEPS, Life
 from tests.stateful.mirror import Mirror
-from tests.stateful.state import Account
+from tests.stateful.state import TAILS, Account
 
 pytestmark = [pytest.mark.stateful, pytest.mark.slow]
 
@@ -96,6 +98,20 @@ DEFECTS = [
         "price = fixed_point.mul_up(value, WAD - discount)",
         "price = fixed_point.mul_down(value, WAD - discount)",
         "Liquidation",
+    ),
+    Defect(
+        "what tails may be worth is rounded as for the grid",
+        "modules/rounding.vy",
+        "spots = TAIL_SPOTS",
+        "spots = SPOTS",
+        "Liquidation",
+    ),
+    Defect(
+        "books of tails weigh one more",
+        "modules/positions.vy",
+        "MAX_TAIL_WEIGHT: constant(uint256) = 36",
+        "MAX_TAIL_WEIGHT: constant(uint256) = 37",
+        "ClearingHouse",
     ),
     Defect("rounding is for nothing", "Liquidation.vy", "        price += premium\n", "        pass\n", "Liquidation"),
     Defect(
@@ -194,7 +210,20 @@ def missing(seen: Counter[Any]) -> list[str]:
         ("sale", "whole"): "no account was ever sold as a whole",
         ("sale", "marked"): "no auction was ever marked",
         ("sale", "several bidders"): "nobody ever bought after another",
+        ("bid", "engine: mode"): "evidence was never tried against an account that a tail margins",
+        ("trade", "positions: weight of this mode"): "no book was ever too heavy",
     }
+    for mode in TAILS:
+        rare |= {
+            (mode, "traded"): f"no account of mode {mode} ever traded",
+            (mode, "lacked margin"): f"no account of mode {mode} was ever refused for margin",
+            (mode, "by the tail"): f"no account of mode {mode} ever needed more than by the grid",
+            (mode, "chosen"): f"no account with positions ever went to mode {mode}",
+            (mode, "left"): f"no account with positions ever left mode {mode}",
+            (mode, "sold: start"): f"no auction of mode {mode} was ever started",
+            (mode, "sold: solvent"): f"no slice of mode {mode} was ever sold",
+            (mode, "bought"): f"no account of mode {mode} ever bought in an auction",
+        }
     return lacks + [words for what, words in rare.items() if not seen[what]]
 
 
@@ -242,7 +271,15 @@ class ForgetsWhoseAccountItIs(Mirror):
         return True
 
 
-@pytest.mark.parametrize("wrong", [ForgetsMargin, ForgetsHeartbeats, ForgetsWhoseAccountItIs])
+class ForgetsThatATailMayStandAlone(Mirror):
+    def book(self, account: Account) -> Book:
+        book = super().book(account)
+        return replace(book, mode=Mode.MAX) if account.mode is Mode.VAR else book
+
+
+@pytest.mark.parametrize(
+    "wrong", [ForgetsMargin, ForgetsHeartbeats, ForgetsWhoseAccountItIs, ForgetsThatATailMayStandAlone]
+)
 def test_a_wrong_mirror_is_found_out(world, wrong):
     """Within a few lives: what happens to the true contracts differs from what a wrong mirror expects."""
     with pytest.raises(AssertionError):

@@ -6,7 +6,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from python_model.portfolio import Mode
 from tests.stateful.drawing import (
     RICH,
     Drawing,
@@ -28,8 +27,11 @@ from tests.stateful.state import (
     CALL,
     COLLECTOR,
     FUNDS,
+    MODE,
+    MOST_TAIL_WEIGHT,
     NOBODY,
     PUT,
+    TAILS,
     TRADE,
     USDC,
     Account,
@@ -39,7 +41,7 @@ from tests.stateful.state import (
     Leg,
 )
 
-ISOLATED, CROSS, PORTFOLIO = range(3)
+ISOLATED, CROSS, PORTFOLIO, VAR, MAX = range(5)
 
 
 class Users(Drawing):
@@ -156,10 +158,30 @@ class Users(Drawing):
             b = self.another(a, maker)
             listed = self.instruments()
             i = listed[which % len(listed)]
-            alone = self.mirror.figures(Account(NOBODY, Mode.PORTFOLIO, legs={i: sign * 10**6})).assessment
+            mode = self.mirror.accounts[a].mode
+            alone = self.mirror.figures(Account(NOBODY, mode, legs={i: sign * 10**6})).assessment
             size = int(max(self.figures(a).excess, 0.0) / max(alone.initial, 1.0) * share)
             package = (self.leg(i, sign * max(size, 1), PPM),)
             self.act(self.sender(a, 0), "trade", a, b, package, self.consent("signed", a, b, package))
+
+    @action(often=1, index=indices, which=st.lists(indices, min_size=16, max_size=16), more=st.sampled_from([0, 0, 1]))
+    def crowd(self, index: int, which: list[int], more: int) -> None:
+        """As many small legs as an account that a tail margins may have, or one more; then they are closed."""
+        tails = [a for a in self.players if self.mirror.accounts[a].mode in TAILS] or self.players
+        a = tails[index % len(tails)]
+        trial, listed = self.mirror.accounts[a].copy(), self.instruments()
+        drawn: dict[Instrument, Leg] = {}
+        for n in which:
+            i = listed[n % len(listed)]
+            if i not in trial.legs:
+                trial.legs[i] = n % 1000 + 1
+                if self.mirror.weight(trial) > MOST_TAIL_WEIGHT + more:
+                    del trial.legs[i]
+                else:
+                    drawn[i] = self.leg(i, trial.legs[i] * (-1) ** n, PPM)
+        package = tuple(drawn[i] for i in sorted(drawn))
+        for legs in (package, tuple(leg._replace(size=-leg.size) for leg in package)):
+            self.act(self.sender(a, 0), "trade", a, RICH, legs, self.consent("signed", a, RICH, legs))
 
     @action(index=indices, maker=indices, share=st.sampled_from([PPM, PPM, PPM // 2, 1]), favour=favours)
     def close(self, index: int, maker: int, share: int, favour: int) -> None:
@@ -228,10 +250,13 @@ class Users(Drawing):
         after[owner] = (after[owner][0] + fees, *after[owner][1:])
         assert after == before and fees >= 0, "INV-10"
 
-    @action(index=indices, stranger=strangers, mode=st.sampled_from([0, 1, 1, 2, 2, 3]))
-    def change_mode(self, index: int, stranger: int, mode: int) -> None:
+    @action(index=indices, stranger=strangers, mode=st.sampled_from([0, 1, 1, 2, 2, 3, 3, 4, 4, 5]), back=st.booleans())
+    def change_mode(self, index: int, stranger: int, mode: int, back: bool) -> None:
+        """To another mode, and perhaps back."""
         account = self.account(index)
-        self.act(self.sender(account, stranger), "set_mode", account, mode)
+        before = MODE.index(self.mirror.accounts[account].mode)
+        if self.act(self.sender(account, stranger), "set_mode", account, mode) and back:
+            self.act(self.sender(account, 0), "set_mode", account, before)
 
     @action(index=indices, heir=indices, returned=st.booleans(), rows=packages)
     def give_away(self, index: int, heir: int, returned: bool, rows: list[Any]) -> None:

@@ -14,10 +14,11 @@ import requests
 from eth_abi import decode, encode
 from eth_utils import keccak
 
-from python_model import listing
+from python_model import listing, methodology, scenario_set, volatility
 from python_model.case import read_market
 from python_model.methodology import Methodology
 from python_model.portfolio import Market
+from python_model.tail import Tail
 from scripts import chain, protocol
 from tests.stateful.market import WIDEST
 from tests.stateful.state import SILENT, UNIT, USDC, WETH
@@ -25,6 +26,8 @@ from tests.stateful.state import SILENT, UNIT, USDC, WETH
 GAS = 16_000_000
 SNAPSHOT = "eth-btc-2026-02-05"
 SCAN_RANGE = 0.16
+# Of the scenario set: two of them make its tail, and the last word is half full.
+ROWS = 102
 # Of the snapshot's expiries: in 35 hours, 21 days and 140 days.
 EXPIRIES = (1, 6, 9)
 # What each user, and the owner, has in the wallet.
@@ -111,6 +114,8 @@ class World:
 
     protocol: protocol.Protocol
     methodology: Methodology
+    tail: Tail
+    dynamic: volatility.Terms
     rpc: Rpc
     owner: Any
     guardian: Any
@@ -160,7 +165,7 @@ def start_market(after: int) -> Market:
     return Market(market.as_of + shift, underlyings)
 
 
-def build(contracts: Any, accounts: Any, provider: Any, methodology: Methodology) -> World:
+def build(contracts: Any, accounts: Any, provider: Any, preset: Methodology) -> World:
     """Deploy the protocol; three users and the owner have tokens and let the clearing house take them."""
     owner, guardian, *others = accounts
     users = others[:3]
@@ -169,11 +174,17 @@ def build(contracts: Any, accounts: Any, provider: Any, methodology: Methodology
     *fixed, _, jump, confirmation = chain.fixed_terms(SCAN_RANGE)
     terms = (*fixed, chain.scaled(WIDEST, 12), jump, confirmation)
     names = chain.ids(["ETH", "BTC"])
-    deployed = protocol.deploy(contracts, owner, methodology, names, tokens, terms=terms, trusted=True)
+    rows = scenario_set.synthetic(ROWS)
+    deployed = protocol.deploy(contracts, owner, preset, names, tokens, terms=terms, trusted=True, rows=rows)
+    far = methodology.load("max").tail
+    assert far is not None
+    tail = Tail(rows, far.alpha, far.horizon_days)
+    dynamic = volatility.Terms(floor=SCAN_RANGE, cap=SCAN_RANGE, initial=SCAN_RANGE)
     now = provider.get_block("latest").timestamp + 1
     market = start_market(now + 100)
     evidence = tuple(str(address) for address in deployed.liquidation.evidence())
-    world = World(deployed, methodology, Rpc(provider.uri), owner, guardian, users, market, market.as_of, evidence)
+    rpc = Rpc(provider.uri)
+    world = World(deployed, preset, tail, dynamic, rpc, owner, guardian, users, market, market.as_of, evidence)
     calls = [(call(deployed.clearing_house, "set_guardian", guardian.address), owner)]
     # Contracts that own accounts of the protocol act by themselves here, as if they had keys.
     world.rpc.one("anvil_autoImpersonateAccount", True)
