@@ -182,9 +182,7 @@ class SolvencyMirror(MarketMirror, ABC):
 
     def grid_pnl(self, account: Account) -> dict[str, list[float]]:
         """P&L in every scenario of the grid, which an account of mode VAR is not margined by."""
-        whole = account.copy() if account.mode is Mode.VAR else account
-        if account.mode is Mode.VAR:
-            whole.mode = Mode.PORTFOLIO
+        whole = replace(account, mode=Mode.PORTFOLIO) if account.mode is Mode.VAR else account
         return self.figures(whole).assessment.scenario_pnl
 
     def is_fresh(self, account: Account) -> bool:
