@@ -19,6 +19,7 @@ from tests.model.books import MARKET, NOW, book, books, future, option, options,
 
 HOUSE = methodology.load("house")
 TIMS = methodology.load("tims")
+MODES = (Mode.ISOLATED, Mode.CROSS, Mode.PORTFOLIO)
 ALL = [methodology.load(name) for name in methodology.grids()]
 methodologies = st.sampled_from(ALL)
 
@@ -155,7 +156,7 @@ def test_netting_keeps_sizes_and_costs(legs):
 
 @given(leg=positions, method=methodologies)
 def test_for_one_position_on_cash_the_modes_agree(leg, method):
-    rows = [assess(book(leg, mode=mode), MARKET, method).to_dict() for mode in Mode]
+    rows = [assess(book(leg, mode=mode), MARKET, method).to_dict() for mode in MODES]
     assert rows[0] == rows[1] == rows[2]
     assert len(set(rows[0]["capital"].values())) == 1
 
