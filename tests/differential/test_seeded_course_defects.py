@@ -138,7 +138,15 @@ class Bench:
                 data.set_terms(i + 1, Terms(), sender=true.sender)
             methodology = true.engines[HOUSE.name].methodology()
             engine = planting.deploy(
-                self.contracts, true.sender, ENGINE, bytecode, data, methodology, true.kernel, chain.ALL_PASSES
+                self.contracts,
+                true.sender,
+                ENGINE,
+                bytecode,
+                data,
+                methodology,
+                true.kernel,
+                chain.ALL_PASSES,
+                chain.NO_TAILS,
             )
             found = (text for i, name in enumerate(COURSES) for text in self.course(data, engine, i + 1, name))
             try:

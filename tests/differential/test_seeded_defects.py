@@ -208,7 +208,7 @@ class Bench:
         if METHODOLOGY in bytecode:
             data = self.deploy(METHODOLOGY, bytecode, *chain.methodology_arguments(PRESETS[preset], true.names))
         if ENGINE in bytecode:
-            engine = self.deploy(ENGINE, bytecode, true.market_data, data, kernel, chain.ALL_PASSES)
+            engine = self.deploy(ENGINE, bytecode, true.market_data, data, kernel, chain.ALL_PASSES, chain.NO_TAILS)
         return self.deploy(REPORT, bytecode, engine, true.market_data, data, kernel)
 
     def differences(self, bytecode: dict[str, str], table: tuple[int, ...] = ()) -> Iterator[tuple[str, str | None]]:
