@@ -350,10 +350,11 @@ class Keeper:
         report: Report,
     ) -> bool:
         """Sign and send some transactions from a nonce on; whether all of them are mined."""
-        node, hashes = self.world.node, {}
+        node, hashes, most = self.world.node, {}, self.policy.gas_limit
         fees: dict[str, int | str] = {"max_fee": 2 * head.base_fee + self.tip, "tip": self.tip}
         raw = [
-            wallet.sign({"to": to, "data": data, "gas": step.gas, "nonce": nonce + k, **fees})
+            # What steps before it in the block add to the bidder's book, expiries above all, is known in legs alone.
+            wallet.sign({"to": to, "data": data, "gas": min(step.gas * 3 // 2, most), "nonce": nonce + k, **fees})
             for k, (step, (to, data)) in enumerate(part)
         ]
         sent = node.batch([("eth_sendRawTransaction", [data]) for data in raw])
