@@ -33,7 +33,7 @@ MARKETS = Path(__file__).parent / "markets"
 SNAPSHOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 # By what a whole book is margined says the methodology.
-MODES = (Mode.ISOLATED.value, Mode.CROSS.value, Mode.PORTFOLIO.value)
+MODES = tuple(mode.value for mode in Mode if not mode.has_tail)
 MAX_LEGS = 128
 MAX_COLLATERALS = 16
 MAX_UNDERLYINGS = 8

@@ -233,8 +233,8 @@ def worst(
     if tail is not None and tail_scan(pnls, tail) > grid:
         legs = leg_losses(book, market, methodology, tail.moves(market, list(tables)))
         row = int(np.argmax(legs.total))
-        told = (f"{name} {_row_in_words(legs.moves.methodology(name, methodology), row)}" for name in tables)
-        return Worst("; ".join(told), -float(legs.total[row]), legs.moves.labels[row])
+        told = legs.moves.in_words(row, list(tables), methodology)
+        return Worst(told, -float(legs.total[row]), legs.moves.labels[row])
     groups = [[name for name in group.members if name in tables] for group in methodology.groups if group.credit > 0.0]
     alone = [[name] for name in tables if not any(name in members for members in groups)]
     words, pnl = [], 0.0
@@ -243,14 +243,9 @@ def worst(
         scenario = int(np.argmin(joint))
         if joint[scenario] < 0.0:
             ranges = {name: market.underlyings[name].scan_range for name in members}
-            words += [f"{n} {scenarios.moves_in_words(methodology, scenario, r)}" for n, r in sorted(ranges.items())]
+            words += [f"{n} {scenarios.in_words(methodology, scenario, r)}" for n, r in sorted(ranges.items())]
             pnl += float(joint[scenario])
     return Worst("; ".join(words) or "no scenario loses", pnl)
-
-
-def _row_in_words(rows: Methodology, row: int) -> str:
-    """A row of a tail in figures."""
-    return scenarios.moves_in_words(rows, row, 1.0)
 
 
 # ------------------------------------------------------------------------------------------------ legs

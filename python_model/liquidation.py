@@ -22,7 +22,7 @@ from fractions import Fraction
 
 from python_model.margin import assess
 from python_model.methodology import Methodology
-from python_model.portfolio import Book, Kind, Market, Mode, Position, mark, net
+from python_model.portfolio import Book, Kind, Market, Position, mark, net
 
 # What a unit of a leg can be worth and need together, at most: so many times spot and strike, and USD for flat charges.
 SPOTS, TAIL_SPOTS, STRIKES, FLAT = 6.0, 15.0, 4.0, 250.0
@@ -150,7 +150,7 @@ def premium(book: Book, market: Market) -> float:
     book : Book, its legs net
     market : Market
     """
-    positions, spots = book.positions, TAIL_SPOTS if book.mode in (Mode.VAR, Mode.MAX) else SPOTS
+    positions, spots = book.positions, TAIL_SPOTS if book.mode.has_tail else SPOTS
     each = (spots * market.underlyings[p.underlying].spot + STRIKES * (p.strike or 0.0) + FLAT for p in positions)
     funding = (abs(market.underlyings[p.underlying].perp_funding) for p in positions if p.kind is Kind.PERP)
     return (sum(each) + sum(funding)) / SIZE

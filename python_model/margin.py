@@ -150,7 +150,7 @@ def assess(book: Book, market: Market, methodology: Methodology, tail: Tail | No
     KeyError
         An underlying or expiry without market data.
     """
-    if tail is None and (methodology.tail is not None or book.mode in (Mode.VAR, Mode.MAX)):
+    if tail is None and (methodology.tail is not None or book.mode.has_tail):
         who = f"the methodology {methodology.name}" if methodology.tail is not None else f"mode {book.mode}"
         raise ValueError(f"tail: {who} needs a scenario set, its alpha and its horizon")
     if book.mode is Mode.VAR:

@@ -189,11 +189,11 @@ def _tail(raw: Any) -> TailTerms | None:
 def parse(raw: Any) -> Methodology:
     """A methodology from the structure of a preset file; MethodologyError names what is wrong.
 
-    With a `base`, the name of another preset, what is not given is that one's.
+    With a `base`, the name of another preset, which may have one itself, what is not given is that one's.
     """
     if not isinstance(raw, dict):
         raise MethodologyError("methodology: must be a mapping")
-    if "base" in raw:
+    while "base" in raw:
         raw = _read(raw["base"]) | {key: value for key, value in raw.items() if key != "base"}
     known = {"name", "scan_range", "parameters", "groups", "scenarios", "tail"}
     for key in raw:

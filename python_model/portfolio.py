@@ -37,6 +37,11 @@ class Mode(StrEnum):
         """Whether the book is margined as a whole."""
         return self not in (Mode.ISOLATED, Mode.CROSS)
 
+    @property
+    def has_tail(self) -> bool:
+        """Whether the expected shortfall over a scenario set is a part of the margin."""
+        return self in (Mode.VAR, Mode.MAX)
+
 
 @dataclass(frozen=True)
 class SVI:

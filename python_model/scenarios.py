@@ -254,8 +254,8 @@ def batch_pnl(
     return np.asarray(pnl, dtype=np.float64)
 
 
-def moves_in_words(methodology: Methodology, scenario: int, scan_range: float) -> str:
-    """A scenario in figures: `+16%, vol +50%`, the vol that of 30 days."""
+def in_words(methodology: Methodology, scenario: int, scan_range: float) -> str:
+    """A scenario for people: `+16%, vol +50%`, the vol that of 30 days."""
     x, y, z, g = (float(column[scenario]) for column in (methodology.x, methodology.y, methodology.z, methodology.g))
     move = max(1.0 + x * methodology.range_of(scan_range), PRICE_FLOOR) - 1.0
     vol = y * (methodology.vol_up if y > 0.0 else methodology.vol_down)
@@ -264,19 +264,4 @@ def moves_in_words(methodology: Methodology, scenario: int, scan_range: float) -
         words.append(f"smile tilted towards {'high' if z > 0 else 'low'} strikes")
     if g != 1.0:
         words.append(f"{100 * g:.4g}% of it counted")
-    return ", ".join(words)
-
-
-def in_words(methodology: Methodology, scenario: int, scan_range: float) -> str:
-    """A scenario for people: `+16% price, vol up`."""
-    x, y, z, g = (float(column[scenario]) for column in (methodology.x, methodology.y, methodology.z, methodology.g))
-    move = max(1.0 + x * methodology.range_of(scan_range), PRICE_FLOOR) - 1.0
-    words = [f"{100 * move:+.4g}% price" if move else "price unmoved"]
-    words.append("vol unmoved" if y == 0 else f"vol {'up' if y > 0 else 'down'}")
-    if abs(y) not in (0.0, 1.0):
-        words[-1] += f" by {abs(y):.4g} of its range"
-    if z:
-        words.append(f"smile tilted towards {'high' if z > 0 else 'low'} strikes")
-    if g != 1.0:
-        words.append(f"{100 * g:.4g}% of the loss counted")
     return ", ".join(words)

@@ -170,14 +170,8 @@ class Moves:
         )
 
     def in_words(self, row: int, names: Sequence[str], base: Methodology) -> str:
-        """A row for people: `2020-03-12: ETH -40% price, vol up by 50% at 30 days; BTC ...`."""
-        words = []
-        for name in names:
-            own = self.methodology(name, base)
-            move = float(own.y[row])
-            text = scenarios.in_words(replace(own, y=np.sign(own.y)), row, 1.0)
-            words.append(f"{name} {text}" + (f" by {100 * abs(move):.4g}% at 30 days" if move else ""))
-        return f"{self.labels[row]}: " + "; ".join(words)
+        """A row for people, without its label: `ETH -40%, vol +50%; BTC ...`, vols those of 30 days."""
+        return "; ".join(f"{name} {scenarios.in_words(self.methodology(name, base), row, 1.0)}" for name in names)
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ def scan_attribution(book: Book, market: Market, methodology: Methodology, tail:
         parts = shortfall_parts(legs, tail.alpha)
         if parts.total > scan:
             rows = tail_rows(legs.total, tail.k).tolist()
-            told = tuple(legs.moves.in_words(row, list(tables), methodology) for row in rows)
+            told = tuple(f"{legs.moves.labels[n]}: {legs.moves.in_words(n, list(tables), methodology)}" for n in rows)
             return Attribution(parts.total, tuple(words), parts.component, told)
     amounts = {name: np.zeros(own.shape[1]) for name, own in losses.items()}
     told_grid = []

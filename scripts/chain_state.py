@@ -14,7 +14,7 @@ from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
 from python_model.methodology import Methodology
-from python_model.portfolio import SECONDS_PER_YEAR, SVI, Collateral, Expiry, Market, Mode, Underlying
+from python_model.portfolio import SECONDS_PER_YEAR, SVI, Collateral, Expiry, Market, Underlying
 from python_model.screening import Books, Instruments
 from scripts import chain
 from scripts.protocol import Protocol
@@ -23,7 +23,7 @@ from scripts.protocol import Protocol
 BATCH = 250
 MAX_EXPIRIES = 16
 # Account modes of a scenario set, and how many legs of a grid cost as much as a unit of the weight of their books.
-TAIL_MODES = (chain.MODES[Mode.VAR], chain.MODES[Mode.MAX])
+TAIL_MODES = tuple(number for mode, number in chain.MODES.items() if mode.has_tail)
 TAIL_BURDEN = 4
 # Of the share of a forward that is fixed.
 ALL_FIXED = 65_535
@@ -440,8 +440,7 @@ def is_preset(compiled: Mapping[str, Any], preset: Methodology, names: Mapping[s
     """Whether the methodology on the chain is a preset's: its parameters, groups and number of scenarios."""
     parameters, groups, scenarios = chain.methodology_arguments(preset, dict(names))
     return (
-        preset.tail is None
-        and tuple(compiled["parameters"]) == parameters
+        tuple(compiled["parameters"]) == parameters
         and [tuple(group) for group in compiled["groups"]] == groups
         and compiled["scenarios"] == len(scenarios)
     )

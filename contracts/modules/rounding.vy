@@ -19,7 +19,8 @@ MAX_LEGS: constant(uint256) = 128
 # A call is worth less than F, a put less than K D; each scenario of the presets takes at most 1.4 F or K D of that, other
 # charges 0.3 F; initial margin is 1.25 times as much; F is within a quarter of spot.
 SPOTS: constant(int256) = 6
-# A row of a scenario set lets a price rise by 4 F, and what a call is worth by 5 F.
+# A row of a scenario set lets a price rise by 4 F, and so what a call is worth by 5 F: with D up to 1.5, F up to 1.25 spots and
+# 1 + 1.25 (5 + 0.3) of F D it is 14.3 spots.
 TAIL_SPOTS: constant(int256) = 15
 STRIKES: constant(int256) = 4
 FLAT: constant(int256) = 250 * 10**18

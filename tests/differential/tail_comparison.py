@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -69,15 +68,6 @@ def deploy(
     rows = create("ScenarioSet", *chain.scenario_set_arguments(setting.rows, names))
     scan = create("TailScan", market_data, data, tail_kernel, rows, setting.k, setting.horizon_seconds)
     return create("TailEngine", market_data, data, kernel, scan)
-
-
-def with_volatility(market: Market, market_data: Any, names: dict[str, int]) -> Market:
-    """The market with the volatility a day that the chain has learnt."""
-    learnt = {
-        name: replace(u, daily_vol=math.sqrt(market_data.dynamics(names[name]).variance / WAD))
-        for name, u in market.underlyings.items()
-    }
-    return replace(market, underlyings=learnt)
 
 
 @dataclass

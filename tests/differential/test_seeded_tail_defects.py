@@ -26,7 +26,6 @@ from tests.differential.tail_comparison import (
     draw,
     in_fours,
     of_rows,
-    with_volatility,
 )
 from tests.differential.test_seeded_defects import LEGS as GRID_LEGS
 from tests.differential.test_seeded_defects import MARKET, dated
@@ -193,7 +192,7 @@ class Bench:
             return
         engines = {name: self.engine(name, bytecode) for name in SETTINGS}
         time = self.clock.chain(NOW)
-        market = with_volatility(MARKET, self.deployment.market_data, NAMES)
+        market = chain.learnt(self.deployment, MARKET)
         for situation, (book, name) in BOOKS.items():
             account = chain.account(book, MARKET, NAMES, self.clock)
             try:

@@ -22,7 +22,6 @@ from tests.differential.tail_comparison import (
     deploy,
     draw,
     of_rows,
-    with_volatility,
 )
 from tests.differential.test_fixing import LATE, Fixing
 from tests.differential.test_fixing import situations as fixing_situations
@@ -119,7 +118,7 @@ def test_every_figure_agrees(deployment, engines, differences, ape_chain, situat
         for i, book in drawn:
             account = chain.account(book, market, NAMES, clock)
             assessment, tail = ask(engines[i], account, clock.chain(market.as_of))
-            learnt = with_volatility(market, deployment.market_data, NAMES)
+            learnt = chain.learnt(deployment, market)
             differences.compare(assessment, tail, book, learnt, SETTINGS[i])
 
 
@@ -132,7 +131,7 @@ def test_what_a_settlement_has_fixed_moves_no_more(deployment, engines, differen
         fixing = Fixing(deployment, states, market)
         account = chain.account(book, fixing.market, NAMES, chain.Clock(0))
         assessment, tail = ask(engines[0], account, fixing.now)
-        learnt = with_volatility(fixing.market, deployment.market_data, NAMES)
+        learnt = chain.learnt(deployment, fixing.market)
         differences.compare(assessment, tail, book, learnt, SETTINGS[0])
 
 
@@ -168,7 +167,7 @@ def published(deployment, ape_chain):
 def test_cases(deployment, engines, differences, published, case, setting):
     book = Book(Mode.PORTFOLIO, 1e4, (), CASES[case])
     assessment, tail = ask(engines[setting], chain.account(book, books.MARKET, NAMES, published), published.chain(NOW))
-    learnt = with_volatility(books.MARKET, deployment.market_data, NAMES)
+    learnt = chain.learnt(deployment, books.MARKET)
     differences.compare(assessment, tail, book, learnt, SETTINGS[setting])
 
 

@@ -19,7 +19,7 @@ from tests.model.books import MARKET, NOW, book, books, future, option, options,
 
 HOUSE = methodology.load("house")
 TIMS = methodology.load("tims")
-MODES = (Mode.ISOLATED, Mode.CROSS, Mode.PORTFOLIO)
+MODES = [mode for mode in Mode if not mode.has_tail]
 ALL = [methodology.load(name) for name in methodology.grids()]
 methodologies = st.sampled_from(ALL)
 

@@ -113,6 +113,11 @@ def test_batch_agrees_with_one_account_at_a_time(seed):
         ({"extra": 1}, "extra: unknown field"),
         ({"groups": [{"members": ["ETH", "ETH"], "credit": "0.5"}]}, r"groups\[0\].members"),
         ({"groups": [{"members": ["ETH"], "credit": "1.5"}]}, r"groups\[0\].credit"),
+        ({"tail": 0.99}, "tail: must have alpha and horizon_days"),
+        ({"tail": {"alpha": "0.99"}}, "tail: must have alpha and horizon_days"),
+        ({"tail": {"alpha": "1", "horizon_days": "1"}}, r"tail.alpha: must be between 0.5 and 0.9999 \(got 1\)"),
+        ({"tail": {"alpha": "0.99", "horizon_days": "31"}}, r"tail.horizon_days: must be between 0.00002 and 30"),
+        ({"base": "hous"}, "unknown methodology 'hous'"),
     ],
 )
 def test_bad_methodologies_are_refused(change, message):
@@ -143,6 +148,20 @@ def test_initial_factor_is_at_least_one():
         methodology.parse(raw)
 
 
+def test_a_preset_on_the_base_of_another_has_all_but_what_it_says():
+    """`max` is the house with a tail, and `var` that without a grid."""
+    house, larger, var = (methodology.load(name) for name in ("house", "max", "var"))
+
+    def told(m: methodology.Methodology) -> dict[str, object]:
+        grid = {key: getattr(m, key).tolist() for key in "xyzg"}
+        return vars(m) | grid | {"name": "", "tail": None}
+
+    assert told(larger) == told(house)
+    assert told(var) == told(methodology.without_grid(house)) != told(house)
+    assert house.tail is None and larger.tail == var.tail == methodology.TailTerms(alpha=0.99, horizon_days=1.0)
+    assert methodology.grids() == ("deribit", "house", "span", "tims")
+
+
 def test_unknown_methodology():
     with pytest.raises(methodology.MethodologyError, match="unknown methodology 'hous'"):
         methodology.load("hous")
@@ -151,14 +170,15 @@ def test_unknown_methodology():
 @pytest.mark.parametrize(
     ("x", "y", "z", "g", "words"),
     [
-        (1, 1, 0, 1, "+16% price, vol up"),
-        (-0.25, -1, 0, 1, "-4% price, vol down"),
-        (0, 0, -1, 1, "price unmoved, vol unmoved, smile tilted towards low strikes"),
-        (-100, 0, 0, 0.5, "-95% price, vol unmoved, 50% of the loss counted"),
-        (2, 0.5, 0, 1, "+32% price, vol up by 0.5 of its range"),
+        (1, 1, 0, 1, "+16%, vol +50%"),
+        (-0.25, -1, 0, 1, "-4%, vol -30%"),
+        (0, 0, -1, 1, "unmoved, vol unmoved, smile tilted towards low strikes"),
+        (-100, 0, 0, 0.5, "-95%, vol unmoved, 50% of it counted"),
+        (2, 0.5, 0, 1, "+32%, vol +25%"),
     ],
 )
 def test_a_scenario_in_words(x, y, z, g, words):
     raw = {"name": "one", "groups": [], "scenarios": [[str(v) for v in (x, y, z, g)]], "parameters": {}}
     raw["parameters"] = {key: low for key, (low, _) in methodology.PARAMETERS.items()}
+    raw["parameters"] |= {"vol_up": "0.5", "vol_down": "0.3"}
     assert scenarios.in_words(methodology.parse(raw), 0, 0.16) == words

@@ -218,10 +218,8 @@ def test_moves_that_do_not_fit_are_refused():
 def test_a_row_in_words():
     moves = Moves(("ETH", "BTC"), ("2020-03-12", "b"), np.array([[-0.446, -0.99], [0.02, 0.0]]),
                   np.array([[0.73, -0.125], [0.0, 0.0]]))  # fmt: skip
-    assert moves.in_words(0, ["ETH", "BTC"], HOUSE) == (
-        "2020-03-12: ETH -44.6% price, vol up by 73% at 30 days; BTC -95% price, vol down by 12.5% at 30 days"
-    )
-    assert moves.in_words(1, ["BTC", "ETH"], HOUSE) == "b: BTC price unmoved, vol unmoved; ETH +2% price, vol unmoved"
+    assert moves.in_words(0, ["ETH", "BTC"], HOUSE) == "ETH -44.6%, vol +73%; BTC -95%, vol -12.5%"
+    assert moves.in_words(1, ["BTC", "ETH"], HOUSE) == "BTC unmoved, vol unmoved; ETH +2%, vol unmoved"
 
 
 def test_the_examples_of_the_docstrings_hold():

@@ -170,8 +170,8 @@ def test_the_worst_scenarios_are_told():
     got = scan_attribution(straddle, MARKET, HOUSE)
     assert got.legs[1:] == ("-10 ETH 2000 call 2026-03-08", "-10 ETH 2000 put 2026-03-08")
     eth, btc, joint = sorted(got.scenarios, key=lambda s: (s.startswith("60%"), "BTC" in s))
-    assert re.fullmatch(r"40%: ETH [+-]\d+% price, vol up(, \d+% of the loss counted)?", eth)
-    assert btc == "40%: BTC -14% price, vol up" and re.match(r"60%: ETH .*; BTC -", joint)
+    assert re.fullmatch(r"40%: ETH [+-]\d+%, vol \+50%(, \d+% of it counted)?", eth)
+    assert btc == "40%: BTC -14%, vol +50%" and re.match(r"60%: ETH .*; BTC -", joint)
     deep = scan_attribution(straddle, MARKET, HOUSE, replace(TAIL, horizon=30.0))
     assert deep.scan > got.scan and len(deep.scenarios) == TAIL.k
     assert deep.scenarios[0].startswith("row 00") and "ETH" in deep.scenarios[0] and "BTC" in deep.scenarios[0]

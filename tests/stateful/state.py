@@ -24,7 +24,7 @@ PERP, FUTURE, CALL, PUT = range(4)
 KIND = {PERP: Kind.PERP, FUTURE: Kind.FUTURE, CALL: Kind.CALL, PUT: Kind.PUT}
 MODE = (Mode.ISOLATED, Mode.CROSS, Mode.PORTFOLIO, Mode.VAR, Mode.MAX)
 # Margined by the tail of a scenario set, alone or beside the grid.
-TAILS = (Mode.VAR, Mode.MAX)
+TAILS = tuple(mode for mode in MODE if mode.has_tail)
 RISK, LIQUIDATION = 1, 2
 # What a call did to an account: its state was kept; it bought in a liquidation; it must be checked; it was paid from,
 # which no gain excuses.
