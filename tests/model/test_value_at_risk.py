@@ -33,7 +33,7 @@ HOUSE = methodology.load("house")
 ALL = [methodology.load(name) for name in methodology.grids()]
 methods = st.sampled_from(ALL)
 # A grid that sees nothing: the scan is the tail alone (M-20).
-NOTHING = replace(HOUSE, x=np.zeros(1), y=np.zeros(1), z=np.zeros(1), g=np.ones(1))
+NOTHING = methodology.without_grid(HOUSE)
 
 
 def losses_of(some_book, t=TAIL, method=HOUSE):
@@ -244,6 +244,21 @@ def test_the_modes_agree_on_one_position(leg):
     got = {m: assess(book(leg, mode=m), MARKET, HOUSE, replace(TAIL, horizon=9.0)) for m in Mode}
     assert len({(round(a.maintenance, 6), round(a.initial, 6)) for a in got.values()}) == 1
     assert got[Mode.CROSS].maintenance > 1.2 * assess(book(leg), MARKET, HOUSE).maintenance
+
+
+@pytest.mark.parametrize("mode", [Mode.VAR, Mode.MAX])
+def test_an_account_of_a_mode_is_a_portfolio_by_the_methodology_of_that_name(mode):
+    legs = (option("ETH", Kind.CALL, 30, 1.0, -10.0), perp("ETH", 4.0), perp("BTC", -0.5))
+    calm = replace(TAIL, horizon=0.01)
+    own = assess(book(*legs, mode=mode), MARKET, HOUSE, calm)
+    named = assess(book(*legs), MARKET, methodology.load(mode.value), calm)
+    assert (own.maintenance, own.initial) == (named.maintenance, named.initial)
+    grid = assess(book(*legs), MARKET, HOUSE)
+    assert own.equity_initial == grid.equity_initial
+    # So short a time asks for less than the grid, which only one of the two has.
+    assert (own.maintenance == grid.maintenance) is (mode is Mode.MAX)
+    with pytest.raises(ValueError, match=f"^tail: mode {mode} needs a scenario set"):
+        assess(book(*legs, mode=mode), MARKET, HOUSE)
 
 
 def test_without_volatility_a_tail_is_refused_by_name():
