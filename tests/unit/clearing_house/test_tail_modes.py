@@ -231,6 +231,17 @@ def test_legs_expiries_and_underlyings_weigh_together(world: World, mode: int) -
 
 
 @TAILS
+def test_one_leg_beyond_the_weight_is_refused(world: World, mode: int) -> None:
+    """13 + 3 * 5 + 4 * 2 = 36: any weight of a leg, an expiry or an underlying that is off by one tells."""
+    account = world.open(world.taker, usd=50_000, mode=mode)
+    world.trade(account, world.making, *strip(world, 4, BTC), *strip(world, 4, BTC, world.quarter))
+    others = [*strip(world, 2), *strip(world, 2, expiry=world.quarter), *strip(world, 1, expiry=world.week)]
+    world.trade(account, world.making, *others)
+    assert len(world.house.book(account)) == 13
+    assert world.try_trade(account, world.making, strip(world, 3)[2]) == "positions: weight of this mode"
+
+
+@TAILS
 @pytest.mark.slow
 def test_the_dearest_book_is_closed_in_part_within_one_transaction(world: World, mode: int) -> None:
     """Below initial margin an account is assessed three times, and what it trades with once."""
