@@ -58,6 +58,28 @@ def pytest_exception_interact(report: Any) -> Generator[None, Any, Any]:
     return result
 
 
+class SessionMinesNothing:
+    """Refuse a fixture of the session that changes the chain.
+
+    The chain is put back to what it was before each module, so that it would be gone after the module that asked first.
+    """
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Generator[None, Any, Any]:
+        outlives = fixturedef.scope in ("session", "package") and not fixturedef.argname.startswith("_")
+        height = ape.chain.blocks.height if outlives and ape.networks.active_provider else None
+        result = yield
+        assert height is None or ape.chain.blocks.height == height, (
+            f"the fixture {fixturedef.argname} changes the chain: scope it to the module"
+        )
+        return result
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """As a plugin of the session: what belongs to the session is not told to a conftest."""
+    config.pluginmanager.register(SessionMinesNothing())
+
+
 ROOT = Path(__file__).resolve().parents[1]
 COMPILED = ROOT / ".cache"
 

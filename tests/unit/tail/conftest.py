@@ -9,7 +9,7 @@ import pytest
 from eth_utils import keccak
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def harness(project_contracts: Any, deployer: Any) -> Any:
     """The internal functions of the libraries as views."""
     return deployer.deploy(project_contracts.TailHarness)
