@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from python_model import scenario_history
@@ -29,6 +30,9 @@ from python_model.normal import Floats
 from python_model.scenario_history import INDEX_FILES, PROXY_HALFLIFE, ROWS, load_index
 from python_model.scenario_set import MAX_MOVE, STEPS, VOL_MOVES
 from python_model.volatility import DAY, Terms, scan_range_path, variance_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Ints = NDArray[np.int64]
 
@@ -186,7 +190,7 @@ def market_path(
     terms = Terms() if terms is None else terms
     ends, x, y = joint_rows(series, daily, terms)
     begin = max(int(s.times[0]) for s in series)
-    begin = max(begin, int(pd.Timestamp(start).timestamp()))
+    begin = max(begin, int(datetime.fromisoformat(start).replace(tzinfo=UTC).timestamp()))
     first = -(-(begin - 8 * HOUR) // DAY) * DAY + 8 * HOUR
     times = np.arange(first, min(int(s.times[-1]) for s in series) + 1, DAY, dtype=np.int64)
     stop_row = np.searchsorted(ends, times, side="right").astype(np.int64)
@@ -228,6 +232,8 @@ def market_path(
 
 def hourly_index(folder: Path, name: str) -> VolIndex:
     """A vol index with every close that its file has, at the time at which it is known; HistoryError where absent."""
+    import pandas as pd
+
     if INDEX_FILES[name].endswith(".csv"):
         closes = load_index(folder, name)
         length = DAY

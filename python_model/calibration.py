@@ -17,7 +17,7 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, least_squares, minimize
+import scipy
 
 from python_model.option_chain import (
     MIN_STRIKES,
@@ -329,7 +329,7 @@ class _Problem:
         def residuals(x: Array) -> Array:
             return np.concatenate([self.errors(x), _PENALTY * np.maximum(_MARGINS[1] - self.room(x), 0.0)])
 
-        result = least_squares(
+        result = scipy.optimize.least_squares(
             residuals,
             self._inside(start),
             bounds=(self.lower, self.upper),
@@ -352,11 +352,11 @@ class _Problem:
             return distance
 
         constraint: Any = {"type": "ineq", "fun": room}
-        result = minimize(
+        result = scipy.optimize.minimize(
             self.cost,
             self._inside(start),
             method="SLSQP",
-            bounds=Bounds(self.lower, self.upper),
+            bounds=scipy.optimize.Bounds(self.lower, self.upper),
             constraints=constraint,
             options={"maxiter": 200, "ftol": 1e-9},
         )

@@ -17,8 +17,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 SIZE = 0.05
 FEW, MANY = "too few", "too many"
@@ -45,7 +45,7 @@ class LikelihoodRatio:
 def decided(freedom: int, statistic: float) -> LikelihoodRatio:
     """A test from its statistic; what rounding has made negative is zero."""
     statistic = max(statistic, 0.0)
-    return LikelihoodRatio(freedom, statistic, float(stats.chi2.sf(statistic, freedom)))
+    return LikelihoodRatio(freedom, statistic, float(scipy.stats.chi2.sf(statistic, freedom)))
 
 
 def log_likelihood(failures: int, others: int, p: float) -> float:

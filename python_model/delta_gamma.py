@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from python_model.exposure import leg_table
 from python_model.margin import holdings
@@ -106,13 +106,13 @@ def cornish_fisher(skewness: float, kurtosis: float, alpha: float) -> tuple[floa
     (quantile, mean, usable) : `w(z) = z + (z^2-1) S/6 + (z^3-3z) K/24 - (2z^3-5z) S^2/36` at the normal's quantile;
         the integral of `w` beyond it, by its share; whether `w` rises from there on, to 4 deviations
     """
-    z = float(stats.norm.ppf(alpha))
+    z = float(scipy.stats.norm.ppf(alpha))
     s, k = skewness / 6.0, kurtosis / 24.0
     cubic = k - 2.0 * s**2
     straight = 1.0 - 3.0 * k + 5.0 * s**2
     quantile = straight * z + s * (z**2 - 1.0) + cubic * z**3
     # Of a standard normal beyond z, with h = phi(z) / (1 - alpha): means of Z, Z^2 and Z^3 are h, 1 + z h, (z^2 + 2) h.
-    h = float(stats.norm.pdf(z)) / (1.0 - alpha)
+    h = float(scipy.stats.norm.pdf(z)) / (1.0 - alpha)
     mean = h * (straight + s * z + cubic * (z**2 + 2.0))
     # The slope is a parabola: it is least at an end, or at its vertex.
     slope = np.array([3.0 * cubic, 2.0 * s, straight])

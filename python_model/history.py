@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from python_model.normal import Floats
@@ -48,6 +47,8 @@ class Series:
 
 def load(folder: Path, name: str) -> Series:
     """A whole series from the folder of the data; HistoryError where it is absent or is not one."""
+    import pandas as pd
+
     path = folder / "prices" / FILES[name]
     if not path.is_file():
         raise HistoryError(f"{path}: is absent; the real hourly prices are no part of the project")

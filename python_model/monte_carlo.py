@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from python_model.delta_gamma import covariance
 from python_model.methodology import Methodology
@@ -68,7 +68,7 @@ def quantile_interval(losses: Floats, alpha: float, confidence: float = CONFIDEN
         raise ValueError(f"confidence: must be between 0 and 1 (got {confidence})")
     largest = np.sort(losses)[::-1]
     k = tail_count(alpha, losses.size)
-    beyond = stats.binom(losses.size, 1.0 - alpha)
+    beyond = scipy.stats.binom(losses.size, 1.0 - alpha)
     # Each end misses with at most half of what is left: P(X < a) and P(X > b) are.
     a = int(beyond.ppf((1.0 - confidence) / 2))
     b = int(beyond.ppf((1.0 + confidence) / 2))
@@ -95,7 +95,7 @@ def shortfall_interval(losses: Floats, alpha: float, confidence: float = CONFIDE
     tail = np.sort(losses)[losses.size - k :]
     es = float(expected_shortfall(losses, k))
     variance = float(np.var(tail, ddof=1)) + alpha * (es - float(tail[0])) ** 2
-    reach = float(stats.norm.ppf((1.0 + confidence) / 2)) * math.sqrt(variance / k)
+    reach = float(scipy.stats.norm.ppf((1.0 + confidence) / 2)) * math.sqrt(variance / k)
     return Estimate(es, es - reach, es + reach)
 
 
@@ -121,10 +121,10 @@ def draw(moves: Moves, paths: int = PATHS, seed: int = 0, degrees: int | None = 
     spread = covariance(moves)
     zero = np.zeros(len(spread))
     if degrees is None:
-        rows = stats.multivariate_normal(zero, spread, allow_singular=True, seed=seed).rvs(paths)
+        rows = scipy.stats.multivariate_normal(zero, spread, allow_singular=True, seed=seed).rvs(paths)
     else:
         shape = spread * (degrees - 2) / degrees
-        rows = stats.multivariate_t(zero, shape, degrees, allow_singular=True, seed=seed).rvs(paths)
+        rows = scipy.stats.multivariate_t(zero, shape, degrees, allow_singular=True, seed=seed).rvs(paths)
     price, vol = np.split(np.asarray(rows, dtype=np.float64).reshape(paths, -1), 2, axis=1)
     return Moves(moves.underlyings, tuple(map(str, range(paths))), price, np.clip(vol, *VOL_MOVES))
 

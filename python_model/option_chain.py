@@ -18,13 +18,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, sqrt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.special import ndtr
 
 from python_model.svi import VOL_MAX, VOL_MIN
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = npt.NDArray[np.float64]
 
@@ -198,6 +201,8 @@ def load_records(path: Path) -> pd.DataFrame:
     CalibrationError
         If a column is missing or the file holds more than one moment.
     """
+    import pandas as pd
+
     frame = pd.read_csv(path)
     missing = sorted(set(_COLUMNS) - set(frame.columns))
     if missing:

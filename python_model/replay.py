@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+import scipy
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from python_model import books
 from python_model.history import HOUR, Series
@@ -130,7 +130,7 @@ def likelihood_interval(failures: float, trials: float, confidence: float = 0.95
         hits = failures * math.log(p) if failures > 0.0 else 0.0
         return hits + ((trials - failures) * math.log1p(-p) if failures < trials else 0.0)
 
-    limit = float(stats.chi2.ppf(confidence, 1))
+    limit = float(scipy.stats.chi2.ppf(confidence, 1))
     # The likelihood of a share of nothing, or of all, is 1.
     best = likelihood(share) if 0.0 < share < 1.0 else 0.0
 
@@ -139,8 +139,8 @@ def likelihood_interval(failures: float, trials: float, confidence: float = 0.95
 
     # Where not even the ends are rejected, they bound the interval.
     least, most = 1e-15, 1.0 - 1e-15
-    low = float(optimize.brentq(ratio, least, share)) if share > least and ratio(least) > 0.0 else 0.0
-    high = float(optimize.brentq(ratio, max(share, least), most)) if share < most and ratio(most) > 0.0 else 1.0
+    low = float(scipy.optimize.brentq(ratio, least, share)) if share > least and ratio(least) > 0.0 else 0.0
+    high = float(scipy.optimize.brentq(ratio, max(share, least), most)) if share < most and ratio(most) > 0.0 else 1.0
     return low, high
 
 

@@ -18,14 +18,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from python_model.history import HistoryError, Series
 from python_model.scenario_set import ScenarioSet, ScenarioSetError
 from python_model.tail import Moves
 from python_model.volatility import DAY, Terms, variance_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Of the vol indices, beside the prices: closes of an hour or of a day by the UTC time at which it begins.
 INDEX_FILES = {"ETH": "eth_dvol_1h.parquet", "BTC": "btc_dvol_1d.csv"}
@@ -51,6 +54,8 @@ STRESS = (
 
 def load_index(folder: Path, name: str) -> pd.Series[float]:
     """Closes of the vol index by date, per cent, from the folder of the data; HistoryError where it is absent."""
+    import pandas as pd
+
     path = folder / "volatility" / INDEX_FILES[name]
     if not path.is_file():
         raise HistoryError(f"{path}: is absent; the vol index is no part of the project")
@@ -96,6 +101,8 @@ def days(
     DataFrame by date: `move` (return, a rise is positive), `sigma` (a day, before the day), `vol_move`, and `proxied`
     (whether the index was not known). The first 30 days, in which the average warms up, are left out.
     """
+    import pandas as pd
+
     if returns not in RETURNS:
         raise ScenarioSetError(f"returns: must be one of {', '.join(RETURNS)} (got {returns!r})")
     terms = Terms() if terms is None else terms
@@ -128,6 +135,8 @@ def days(
 
 def joint_days(history: Mapping[str, pd.DataFrame]) -> pd.DatetimeIndex:
     """Days that every underlying has, rising."""
+    import pandas as pd
+
     if not history:
         raise ScenarioSetError("underlyings: must be at least one")
     tables = list(history.values())
@@ -160,6 +169,8 @@ def chosen_days(
     -------
     DatetimeIndex of `rows` days, rising; ScenarioSetError where there are not so many, or one of the stress is unknown.
     """
+    import pandas as pd
+
     shared = joint_days(history)
     named = pd.DatetimeIndex(sorted(set(stress)))
     for date in named.difference(shared):

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
@@ -215,15 +214,18 @@ def read(path: Path) -> ScenarioSet:
     for i, row in enumerate(rows):
         if len(row) != len(header):
             raise ScenarioSetError(f"{path.name}: row {i}: must have {len(header)} columns (got {len(row)})")
-    frame = pd.DataFrame(rows, columns=header)
-    for column in header[1:]:
-        numbers = pd.to_numeric(frame[column], errors="coerce")
-        for i in np.flatnonzero(numbers.isna()):
-            raise ScenarioSetError(f"{path.name}: {column}[{i}]: must be a number (got {frame[column][i]!r})")
-        frame[column] = numbers
-    x, y = (frame[[f"{name} {key}" for name in names]].to_numpy(dtype=np.float64) for key in ("x", "y"))
+    numbers = np.empty((len(rows), len(names), 2))
+    for i, (_, *words) in enumerate(rows):
+        for column, word, place in zip(header[1:], words, np.ndindex(len(names), 2), strict=True):
+            try:
+                numbers[i, *place] = float(word)
+            except ValueError:
+                numbers[i, *place] = math.nan
+            if math.isnan(numbers[i, *place]):
+                raise ScenarioSetError(f"{path.name}: {column}[{i}]: must be a number (got {word!r})")
+    dates = tuple(date for date, *_ in rows)
     try:
-        scenarios = ScenarioSet(known["name"], known["version"], names, tuple(frame["date"]), x, y)
+        scenarios = ScenarioSet(known["name"], known["version"], names, dates, numbers[..., 0], numbers[..., 1])
     except ScenarioSetError as error:
         raise ScenarioSetError(f"{path.name}: {error}") from None
     if known.get("digest", scenarios.digest) != scenarios.digest:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from math import isfinite
 
 import numpy as np
-import pandas as pd
 
 from python_model.calibration import SliceFit
 from python_model.option_chain import MAX_EXPIRIES, PRICE_DECIMALS, YEAR_SECONDS, CalibrationError, Chain
@@ -61,7 +61,7 @@ def render_snapshot(chain: Chain, fits: Mapping[str, Sequence[SliceFit]], source
     for name, slices in fits.items():
         for fit in slices:
             q = fit.quotes
-            when = pd.Timestamp(q.expiry, unit="s").strftime("%Y-%m-%d %H:%M")
+            when = datetime.fromtimestamp(q.expiry, UTC).strftime("%Y-%m-%d %H:%M")
             lines.append(
                 f"# {name:<10}  {when}  {q.tau_seconds / 86400:6.2f}  {q.strikes.size:7d}  {fit.rmse:5.2f}"
                 f"  {fit.max_error:5.2f}  {100 * fit.inside_quotes:5.0f}%"

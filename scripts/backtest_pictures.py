@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.dates import DateFormatter
-from matplotlib.figure import Figure
 
 from python_model.backtest import METHODS, Record
 from python_model.backtest_figures import PROMISED, Figures
 from python_model.backtest_market import HORIZONS, MarketPath
 from python_model.coverage_tests import kupiec
-from scripts.pictures import BLACK, BLUE, BROWN, GREY, ORANGE, RED, SKY, STYLE, png
+from scripts.pictures import BLACK, BLUE, BROWN, GREY, ORANGE, RED, SKY, dated, drawing, patch, png, stroke
 from scripts.range_pictures import GRID, moments
 
 GREEN, PINK = "#009E73", "#CC79A7"
@@ -48,8 +45,7 @@ def exceedances(rows: Sequence[Figures]) -> bytes:
     ----------
     rows : figures of every book, method and horizon
     """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11, 5.4), layout="constrained")
+    with drawing(11, 5.4) as figure:
         panels = figure.subplots(1, len(HORIZONS), sharey=True)
         for axes, horizon in zip(panels, HORIZONS, strict=True):
             tested = max(f.tested for f in rows if f.horizon == horizon)
@@ -70,7 +66,7 @@ def exceedances(rows: Sequence[Figures]) -> bytes:
             axes.set_xscale("log")
             axes.set_xlim(0.8 * NONE, 60.0)
             axes.set_xticks([NONE, 0.1, 1.0, 10.0], ["none", "0.1%", "1%", "10%"])
-            axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+            axes.xaxis.set_minor_formatter("")
             axes.set_xlabel("share of days beyond margin")
             axes.set_title(f"Loss over {horizon} day{'s' if horizon > 1 else ''}")
             axes.grid(axis="x", color=GRID, lw=0.8)
@@ -78,10 +74,10 @@ def exceedances(rows: Sequence[Figures]) -> bytes:
         panels[0].set_yticks(range(len(METHODS)), METHODS)
         panels[0].set_ylim(len(METHODS) - 0.4, -0.6)
         handles: list[Any] = [
-            mpl.lines.Line2D([], [], marker="o", ls="", color=GREY, ms=6, label="a book"),
-            mpl.lines.Line2D([], [], color=BLACK, lw=2.4, label="all books together (figure at the right)"),
-            mpl.patches.Patch(color=SKY, alpha=0.3, label="not rejected by Kupiec's test at 5%"),
-            mpl.lines.Line2D([], [], color=BLACK, ls=":", label="1%"),
+            stroke(marker="o", ls="", color=GREY, ms=6, label="a book"),
+            stroke(color=BLACK, lw=2.4, label="all books together (figure at the right)"),
+            patch(color=SKY, alpha=0.3, label="not rejected by Kupiec's test at 5%"),
+            stroke(color=BLACK, ls=":", label="1%"),
         ]
         figure.legend(handles=handles, ncols=4, loc="outside upper center")
         return png(figure)
@@ -105,8 +101,7 @@ def crash(records: Sequence[Record], path: MarketPath, methods: Sequence[str]) -
     days = slice(max(worst - LEAD, 0), worst + TRAIL)
     when = moments(path.times[days])
     styles = dict(zip(methods, ("-", "-", "--", "-.", ":"), strict=False))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11, 3.1 * len(records) + 0.5), layout="constrained")
+    with drawing(11, 3.1 * len(records) + 0.5) as figure:
         panels = np.atleast_1d(figure.subplots(len(records), 1, sharex=True))
         for axes, record in zip(panels, records, strict=True):
             loss = record.piece.loss[0, days] / 1e3
@@ -123,13 +118,11 @@ def crash(records: Sequence[Record], path: MarketPath, methods: Sequence[str]) -
             # A new book is struck: margins before and after are those of other strikes.
             for first in np.flatnonzero(np.diff(record.month[days])) + 1:
                 axes.axvline(when[first], color=BROWN, lw=1.0, ls=":")
-        panels[-1].xaxis.set_major_formatter(DateFormatter("%-d %b %Y"))
+        dated(panels[-1].xaxis, "%-d %b %Y")
         panels[-1].set_xlabel("time, 08:00 UTC")
-        handles: list[Any] = [mpl.patches.Patch(color=GREY, alpha=0.8, label="loss of the next day")]
-        handles += [
-            mpl.lines.Line2D([], [], color=COLOURS[m], ls=styles[m], lw=1.9, label=f"margin, {m}") for m in methods
-        ]
-        handles.append(mpl.lines.Line2D([], [], color=BROWN, ls=":", label="struck anew"))
+        handles: list[Any] = [patch(color=GREY, alpha=0.8, label="loss of the next day")]
+        handles += [stroke(color=COLOURS[m], ls=styles[m], lw=1.9, label=f"margin, {m}") for m in methods]
+        handles.append(stroke(color=BROWN, ls=":", label="struck anew"))
         figure.legend(handles=handles, ncols=len(handles), loc="outside upper center")
         return png(figure)
 
@@ -151,8 +144,7 @@ def capital(rows: Sequence[Figures]) -> bytes:
         ("mean maintenance margin", lambda f: f.margin / f.loss),
         ("mean capital: initial margin less value", lambda f: f.capital / f.loss),
     )
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11, 5.2), layout="constrained")
+    with drawing(11, 5.2) as figure:
         panels = figure.subplots(1, 2, sharex=True)
         for axes, (words, measure) in zip(panels, measures, strict=True):
             for method in METHODS:
@@ -171,7 +163,7 @@ def capital(rows: Sequence[Figures]) -> bytes:
             axes.axvline(100 * PROMISED, color=BLACK, lw=1.0, ls=":")
             axes.set_xscale("log")
             axes.set_xticks([NONE, 0.1, 1.0], ["none", "0.1%", "1%"])
-            axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+            axes.xaxis.set_minor_formatter("")
             axes.set_xlim(0.8 * NONE, 2.0)
             axes.set_ylim(bottom=0.0)
             axes.set_xlabel("share of days beyond margin, loss over 1 day")
@@ -182,8 +174,6 @@ def capital(rows: Sequence[Figures]) -> bytes:
         handles: list[Any] = []
         for m in METHODS:
             hollow: Any = {"mfc": "none", "mew": 2.0} if m == "max" else {}
-            handles.append(
-                mpl.lines.Line2D([], [], marker=MARKERS[m], ls="", color=COLOURS[m], ms=9, label=m, **hollow)
-            )
+            handles.append(stroke(marker=MARKERS[m], ls="", color=COLOURS[m], ms=9, label=m, **hollow))
         figure.legend(handles=handles, ncols=len(METHODS), loc="outside upper center")
         return png(figure)

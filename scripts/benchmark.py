@@ -18,7 +18,6 @@ from typing import Any
 import ape
 import click
 import numpy as np
-import QuantLib
 from ape.cli import ConnectedProviderCommand
 from ape.logging import LogLevel, logger
 from rich.console import Console
@@ -383,6 +382,8 @@ def rates(work: dict[str, tuple[Callable[[], Any], int]], rounds: int = 12) -> d
 
 def model_speed() -> dict[str, float]:
     """The float model against QuantLib called from Python, on the same options, one after the other."""
+    import QuantLib
+
     house, rng = methodology.load("house"), np.random.default_rng(1)
     legs = 200_000
     book = scenarios.OptionLegs(

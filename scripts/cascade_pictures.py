@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.dates import DateFormatter
-from matplotlib.figure import Figure
 
 from python_model.cascade import Freed, Outcome
 from python_model.portfolio import Mode
-from scripts.pictures import BLACK, BLUE, GREY, ORANGE, RED, SKY, STYLE, png
+from scripts.pictures import BLACK, BLUE, GREY, ORANGE, RED, SKY, dated, drawing, patch, png, stroke
 
 COLOURS = {Mode.ISOLATED: GREY, Mode.CROSS: SKY, Mode.PORTFOLIO: BLUE}
 MARKERS = {Freed.KEPT: "o", Freed.WITHDRAWN: "v", Freed.LEVERED: "^"}
@@ -31,8 +28,7 @@ def trade_off(crashes: Sequence[tuple[str, Sequence[Outcome]]]) -> bytes:
         ("price pushed by liquidations, %", lambda o, n: 100.0 * (1.0 - np.exp(-o.fall))),
         ("bad debt, 1e-4 of notional", lambda o, n: 1e4 * o.debt / o.notional),
     )
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11, 0.9 + 3.1 * len(crashes)), layout="constrained")
+    with drawing(11, 0.9 + 3.1 * len(crashes)) as figure:
         panels = figure.subplots(len(crashes), len(measures), squeeze=False)
         for row, (name, outcomes) in zip(panels, crashes, strict=True):
             for axes, (label, measure) in zip(row, measures, strict=True):
@@ -55,11 +51,9 @@ def trade_off(crashes: Sequence[tuple[str, Sequence[Outcome]]]) -> bytes:
                 axes.set_ylabel(label)
                 axes.set_xlabel("notional for each USD of capital")
             row[0].set_title(name)
-        handles: list[Any] = [mpl.patches.Patch(color=colour, label=mode.value) for mode, colour in COLOURS.items()]
+        handles: list[Any] = [patch(color=colour, label=mode.value) for mode, colour in COLOURS.items()]
         handles += [
-            mpl.lines.Line2D(
-                [], [], ls="", marker=marker, color="white", mec=BLACK, ms=9, label=f"freed capital {freed}"
-            )
+            stroke(ls="", marker=marker, color="white", mec=BLACK, ms=9, label=f"freed capital {freed}")
             for freed, marker in MARKERS.items()
         ]
         figure.legend(handles=handles, ncols=6, loc="outside upper center")
@@ -77,8 +71,7 @@ def courses(name: str, times: Sequence[int], outcomes: Sequence[Outcome]) -> byt
     """
     moments = [datetime.fromtimestamp(t, UTC) for t in times]
     lines = {Freed.KEPT: "-", Freed.WITHDRAWN: "--", Freed.LEVERED: ":"}
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 6.6), layout="constrained")
+    with drawing(10, 6.6) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         above.plot(moments, outcomes[0].plain, color=ORANGE, lw=2.2, label="as it was")
         for o in outcomes:
@@ -91,5 +84,5 @@ def courses(name: str, times: Sequence[int], outcomes: Sequence[Outcome]) -> byt
         below.set_ylabel("thousand USD")
         below.set_title("Bad debt so far")
         below.set_ylim(bottom=0.0)
-        below.xaxis.set_major_formatter(DateFormatter("%d %b\n%H:%M", tz=UTC))
+        dated(below.xaxis, "%d %b\n%H:%M")
         return png(figure)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from textwrap import fill
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
 from scripts import chain, waterfall
-from scripts.pictures import BLUE, BROWN, GREY, ORANGE, RED, SKY, STYLE, png
+from scripts.pictures import BLUE, BROWN, GREY, ORANGE, RED, SKY, drawing, png
 from scripts.report import Chapter, Picture, Sheet, cents, percent, usd
 from scripts.waterfall import Look, Moment, Story
 
@@ -27,8 +24,7 @@ BEARERS = {
 
 def auction_picture(looks: tuple[Look, ...]) -> bytes:
     """The discount, and below it equity against both requirements; triangles are sales."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 6.6), layout="constrained")
+    with drawing(10, 6.6) as figure:
         top, low = figure.subplots(2, sharex=True, gridspec_kw={"height_ratios": [1.0, 1.6]})
         minutes = [x.minute for x in looks]
         top.step(minutes, [100 * x.discount for x in looks], where="post", color=BROWN, lw=2)
@@ -57,8 +53,7 @@ def auction_picture(looks: tuple[Look, ...]) -> bytes:
 
 def waterfall_picture(moments: tuple[Moment, ...]) -> bytes:
     """Who bears how much of the loss at each stage, one upon the other."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 5.8), layout="constrained")
+    with drawing(10, 5.8) as figure:
         axes = figure.subplots()
         floor = [0.0] * len(moments)
         for name, colour in BEARERS.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -20,8 +21,6 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # as a plain script, only scripts/ is on the path
     sys.path.insert(0, str(ROOT))
 
-import pandas as pd  # noqa: E402
-
 from python_model.calibration import SliceFit, fit_surface  # noqa: E402
 from python_model.option_chain import CalibrationError, Chain, read_chain  # noqa: E402
 from python_model.snapshots import render_snapshot  # noqa: E402
@@ -29,7 +28,7 @@ from python_model.snapshots import render_snapshot  # noqa: E402
 
 def snapshot_name(chain: Chain) -> str:
     """File stem: the underlyings, then the date, ``eth-btc-2026-02-05``."""
-    date = pd.Timestamp(chain.as_of, unit="s").strftime("%Y-%m-%d")
+    date = datetime.fromtimestamp(chain.as_of, UTC).strftime("%Y-%m-%d")
     return "-".join([*(name.lower() for name in chain.underlyings), date])
 
 
@@ -60,7 +59,7 @@ def error_table(chain: Chain, fits: dict[str, tuple[SliceFit, ...]]) -> Table:
             atm = 100.0 * float(q.vols[abs(q.log_moneyness).argmin()])
             table.add_row(
                 name,
-                pd.Timestamp(q.expiry, unit="s").strftime("%Y-%m-%d %H:%M"),
+                datetime.fromtimestamp(q.expiry, UTC).strftime("%Y-%m-%d %H:%M"),
                 f"{q.tau_seconds / 86400:.2f}",
                 f"{q.forward:,.2f}",
                 str(q.strikes.size),

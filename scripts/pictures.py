@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import TwoSlopeNorm
-from matplotlib.dates import DateFormatter, DayLocator, HourLocator
-from matplotlib.figure import Figure
 
 from python_model.margin import leg_tables
 from python_model.methodology import Methodology
 from python_model.normal import Floats
 from python_model.portfolio import Book, Market, Position
 from python_model.settlement import payoff
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 BLUE, SKY, GREY, ORANGE, RED, BLACK = "#0072B2", "#56B4E9", "#9AA5B1", "#E69F00", "#D55E00", "#1B2330"
 # Orange that is dark enough for letters.
@@ -36,6 +39,57 @@ STYLE: Any = {
 }
 
 
+@contextmanager
+def drawing(width: float, height: float) -> Iterator[Figure]:
+    """A figure in the style of all pictures, of a size in inches; draw and write it inside.
+
+    Here and below Matplotlib is imported where it draws: it takes a second, which commands without pictures save.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def patch(**style: Any) -> Patch:
+    """A surface of a legend."""
+    from matplotlib.patches import Patch
+
+    return Patch(**style)
+
+
+def stroke(**style: Any) -> Line2D:
+    """A line or marker of a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], **style)
+
+
+def dated(axis: Axis, form: str) -> None:
+    """Label an axis of time by dates in UTC, `form` as of strftime."""
+    from matplotlib.dates import DateFormatter
+
+    axis.set_major_formatter(DateFormatter(form, tz=UTC))
+
+
+def days(axis: Axis, form: str) -> None:
+    """A label at each midnight, a tick every six hours between."""
+    from matplotlib.dates import DayLocator, HourLocator
+
+    axis.set_major_locator(DayLocator())
+    axis.set_minor_locator(HourLocator(byhour=(6, 12, 18)))
+    dated(axis, form)
+
+
+def years(axis: Axis) -> None:
+    """A label at each year."""
+    from matplotlib.dates import YearLocator
+
+    axis.set_major_locator(YearLocator())
+    dated(axis, "%Y")
+
+
 def png(figure: Figure) -> bytes:
     """The picture's bytes."""
     buffer = io.BytesIO()
@@ -51,8 +105,7 @@ def capital_bars(rows: Sequence[tuple[str, Mapping[str, float]]]) -> bytes:
     rows : sequence of (name, capital by mode in USD), from the top down
     """
     modes = (("isolated", GREY), ("cross", SKY), ("portfolio", BLUE))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 6.4), layout="constrained")
+    with drawing(10, 6.4) as figure:
         axes = figure.subplots()
         for i, (_, capital) in enumerate(rows):
             whole = capital["isolated"]
@@ -63,7 +116,7 @@ def capital_bars(rows: Sequence[tuple[str, Mapping[str, float]]]) -> bytes:
                 share, y = 100 * capital[mode] / whole, i + 0.27 * (k - 1)
                 axes.barh(y, share, 0.25, color=colour)
                 axes.text(share + 0.8, y, f"{capital[mode]:,.0f}", va="center", fontsize=8.5)
-        handles = [mpl.patches.Patch(color=colour, label=mode) for mode, colour in modes]
+        handles = [patch(color=colour, label=mode) for mode, colour in modes]
         figure.legend(handles=handles, ncols=3, loc="outside upper right")
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)
@@ -92,8 +145,9 @@ def heat_maps(books: Sequence[tuple[str, Book]], market: Market, methodology: Me
     moves, vols = np.linspace(-1.25, 1.25, 101), np.linspace(-1.08, 1.08, 87)
     scan_range = methodology.range_of(market.underlyings["ETH"].scan_range)
     plain = (methodology.g == 1.0) & (methodology.z == 0.0)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 4.6), layout="constrained")
+    from matplotlib.colors import TwoSlopeNorm
+
+    with drawing(10, 4.6) as figure:
         for axes, (name, book) in zip(np.atleast_1d(figure.subplots(1, len(books), sharey=True)), books, strict=True):
             values = profit(book, market, methodology, moves, vols) / 1000
             top = float(np.abs(values).max())
@@ -155,8 +209,7 @@ def crash(
     def moments(seconds: Sequence[int]) -> list[Any]:
         return [datetime.fromtimestamp(t, UTC) for t in seconds]
 
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 10.5), layout="constrained")
+    with drawing(10, 10.5) as figure:
         top, *rest = figure.subplots(
             len(tracks) + 1, sharex=True, gridspec_kw={"height_ratios": [1.0, *(1.0 for _ in tracks[1:]), 1.5]}
         )
@@ -199,12 +252,10 @@ def crash(
             for moment in moments(snapshots):
                 axes.axvline(moment, color=GREY, lw=1.0, ls=":", zorder=0)
         handles = rest[0].get_legend_handles_labels()[0]
-        handles.append(mpl.lines.Line2D([], [], color=BLACK, marker="v", ls="", ms=8, label="liquidation"))
-        handles.append(mpl.lines.Line2D([], [], color=GREY, ls=":", label="recorded market"))
+        handles.append(stroke(color=BLACK, marker="v", ls="", ms=8, label="liquidation"))
+        handles.append(stroke(color=GREY, ls=":", label="recorded market"))
         figure.legend(handles=handles, ncols=5, loc="outside upper center")
-        rest[-1].xaxis.set_major_locator(DayLocator())
-        rest[-1].xaxis.set_minor_locator(HourLocator(byhour=(6, 12, 18)))
-        rest[-1].xaxis.set_major_formatter(DateFormatter("%-d Feb 00:00"))
+        days(rest[-1].xaxis, "%-d Feb 00:00")
         rest[-1].set_xlabel("time, UTC")
         return png(figure)
 
@@ -228,8 +279,7 @@ def covered(
     scan_range = 100 * methodology.range_of(market.underlyings["ETH"].scan_range)
     lines = [(name, profit(book, market, methodology, moves, np.zeros(1))[0] / 1000) for name, book in parts]
     lines.append(("both", sum(values for _, values in lines)))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 4.4), layout="constrained")
+    with drawing(10, 4.4) as figure:
         left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.15, 1.0]})
         for (name, values), colour, style in zip(lines, (ORANGE, GREY, BLUE), ("--", "-.", "-"), strict=True):
             left.plot(scan_range * moves, values, style, color=colour, lw=2.6 if name == "both" else 1.8, label=name)
@@ -258,10 +308,8 @@ def covered(
         right.set_xlim(0, 1.2 * max(max(row[1:]) for row in margins) / 1000)
         right.set_xlabel("initial margin, thousand USD (figures: USD)")
         right.set_title("Margin of the calls sold")
-        handles: list[Any] = [
-            mpl.patches.Patch(color=c, label=t) for t, c in (("on cash", GREY), ("with wstETH", BLUE))
-        ]
-        handles.append(mpl.lines.Line2D([], [], color=BLACK, ls=":", label="wstETH alone"))
+        handles: list[Any] = [patch(color=c, label=t) for t, c in (("on cash", GREY), ("with wstETH", BLUE))]
+        handles.append(stroke(color=BLACK, ls=":", label="wstETH alone"))
         figure.legend(handles=handles, ncols=3, loc="outside upper right")
         return png(figure)
 
@@ -288,13 +336,12 @@ def expiry(
     def pays(at: Floats) -> Floats:
         return np.asarray(sum(leg.size * payoff(leg.kind, at, leg.strike) for leg in legs))
 
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 4.2), layout="constrained")
+    with drawing(10, 4.2) as figure:
         left, right = figure.subplots(1, 2)
         left.plot(moments, spots, color=GREY, lw=2.0, drawstyle="steps-post", label="spot")
         left.plot(moments, forwards, "-o", color=BLUE, lw=2.2, ms=5, label="forward in the margin")
         left.axhline(price, color=BLACK, lw=1.2, ls=":", label=f"settlement price {price:,.2f}")
-        left.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+        dated(left.xaxis, "%H:%M")
         left.set_xlabel("time, UTC")
         left.set_ylabel("USD")
         left.set_title("The last half hour")

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.dates import DateFormatter, DayLocator, HourLocator, YearLocator
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from python_model.history import Series
 from python_model.normal import Floats
 from python_model.replay import HOURS, worst_moves
 from python_model.volatility import ScanRanges
-from scripts.pictures import BLACK, BLUE, GREY, ORANGE, RED, STYLE, png
+from scripts.pictures import BLACK, BLUE, GREY, ORANGE, RED, days, drawing, patch, png, stroke, years
 
 GRID = "#E1E6EB"
 
@@ -49,8 +46,7 @@ def history(panels: Sequence[Panel], static: float) -> bytes:
     panels : one for each underlying, from the top down
     static : the constant range to compare with, a fraction
     """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11, 3.9 * len(panels) + 0.6), layout="constrained")
+    with drawing(11, 3.9 * len(panels) + 0.6) as figure:
         for axes, panel in zip(np.atleast_1d(figure.subplots(len(panels), 1, sharex=True)), panels, strict=True):
             series, path = panel.series, panel.path
             move = worst_moves(series)
@@ -71,15 +67,13 @@ def history(panels: Sequence[Panel], static: float) -> bytes:
             axes.grid(axis="y", color=GRID, lw=0.8)
             axes.set_axisbelow(True)
             axes.margins(x=0.005)
-            axes.xaxis.set_major_locator(YearLocator())
-            axes.xaxis.set_major_formatter(DateFormatter("%Y"))
+            years(axes.xaxis)
         figure.axes[-1].set_xlabel("time, UTC (marks: 1 January)")
-        line = mpl.lines.Line2D
         handles: list[Any] = [
-            line([], [], color=BLUE, lw=2, label="scan range"),
-            line([], [], color=BLACK, ls="--", label=f"static {100 * static:.0f}%"),
-            mpl.patches.Patch(color=GREY, alpha=0.75, label="worst move of the next 24 hours"),
-            line([], [], color=RED, marker="v", ls="", label="beyond the scan range (furthest hour of each event)"),
+            stroke(color=BLUE, lw=2, label="scan range"),
+            stroke(color=BLACK, ls="--", label=f"static {100 * static:.0f}%"),
+            patch(color=GREY, alpha=0.75, label="worst move of the next 24 hours"),
+            stroke(color=RED, marker="v", ls="", label="beyond the scan range (furthest hour of each event)"),
         ]
         figure.legend(handles=handles, ncols=4, loc="outside upper center")
         return png(figure)
@@ -99,8 +93,7 @@ def week(panel: Panel, static: float, fall: int) -> bytes:
     series, path = panel.series, panel.path
     move = worst_moves(series)
     when = moments(series.times)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 7.2), layout="constrained")
+    with drawing(10, 7.2) as figure:
         top, low = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [1.0, 1.5]})
         top.plot(when, series.close, color=BLUE, lw=2.0)
         top.set_ylabel(f"spot of {series.name}, USD")
@@ -127,17 +120,14 @@ def week(panel: Panel, static: float, fall: int) -> bytes:
             axes.grid(axis="y", color=GRID, lw=0.8)
             axes.axvspan(when[fall], when[fall + HOURS], color=ORANGE, alpha=0.09, lw=0, zorder=0)
             axes.margins(x=0.005)
-        low.xaxis.set_major_locator(DayLocator())
-        low.xaxis.set_minor_locator(HourLocator(byhour=(6, 12, 18)))
-        low.xaxis.set_major_formatter(DateFormatter("%-d %b\n%Y"))
+        days(low.xaxis, "%-d %b\n%Y")
         low.set_xlabel("time, UTC (marks: midnight)")
-        line = mpl.lines.Line2D
         handles: list[Any] = [
-            line([], [], color=BLUE, lw=2.4, label="scan range"),
-            line([], [], color=ORANGE, lw=1.6, ls="-.", label="target"),
-            line([], [], color=BLACK, ls="--", label=f"static {100 * static:.0f}%"),
-            mpl.patches.Patch(color=GREY, alpha=0.45, label="worst move of the next 24 hours"),
-            mpl.patches.Patch(color=RED, alpha=0.35, label="beyond the scan range"),
+            stroke(color=BLUE, lw=2.4, label="scan range"),
+            stroke(color=ORANGE, lw=1.6, ls="-.", label="target"),
+            stroke(color=BLACK, ls="--", label=f"static {100 * static:.0f}%"),
+            patch(color=GREY, alpha=0.45, label="worst move of the next 24 hours"),
+            patch(color=RED, alpha=0.35, label="beyond the scan range"),
         ]
         figure.legend(handles=handles, ncols=5, loc="outside upper center")
         return png(figure)

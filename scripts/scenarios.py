@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -20,7 +21,6 @@ if str(ROOT) not in sys.path:  # as a plain script, only scripts/ is on the path
     sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
 
 from python_model import history, scenario_history, scenario_set  # noqa: E402
 from python_model.history import HistoryError  # noqa: E402
@@ -28,6 +28,9 @@ from python_model.normal import Floats  # noqa: E402
 from python_model.scenario_set import ScenarioSet, ScenarioSetError  # noqa: E402
 from python_model.tail import ALPHA, expected_shortfall, tail_count, value_at_risk  # noqa: E402
 from scripts import series  # noqa: E402
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Of the table of the worst days.
 WORST = 8

@@ -156,6 +156,7 @@ def test_a_set_is_read_as_it_was_written(tmp_path_factory, table):
         ("-1.500000", "-1.500001", "digest: is 0x"),
         ("-1.500000", "much", "ETH x[0]: must be a number (got 'much')"),
         ("-1.500000", "", "ETH x[0]: must be a number (got '')"),
+        ("-1.500000", "nan", "ETH x[0]: must be a number (got 'nan')"),
         ("-1.500000", "-51", "x[0][0]: must be from -50 to 50"),
         ("-1.500000,", "", "row 0: must have 5 columns (got 4)"),
         ("BTC x,BTC y", "BTC y,BTC x", "date: columns must be date, then x and y of each"),
