@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ape
@@ -26,7 +25,7 @@ from rich.table import Table
 
 from python_model import black, listing, methodology, scenario_set, scenarios, screening, svi
 from python_model.portfolio import SECONDS_PER_YEAR, SVI, Book, Expiry, Kind, Market, Mode, Position, Underlying
-from scripts import chain, feed, protocol
+from scripts import chain, compiled, feed, protocol
 
 ROOT = Path(__file__).resolve().parents[1]
 DAY = 86_400
@@ -555,7 +554,7 @@ def cli(out: Path, cases: int, keep: bool) -> None:
     """Measure gas and speed, print them, and write them as JSON."""
     logger.set_level(LogLevel.ERROR)
     console = Console(width=None if Console().is_terminal else 120)
-    contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
+    contracts = compiled.load()
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("measuring", total=73)
         result = measure_gas(contracts, ape.accounts.test_accounts[0], lambda: progress.advance(task))

@@ -6,13 +6,10 @@ its shortest form and scaled exactly.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from python_model import scenario_set, settlement, volatility
@@ -309,26 +306,6 @@ class Deployment:
     reports: dict[str, Any]
     names: dict[str, int]
     sender: Any
-
-
-def load_contracts(tail: bool = False) -> SimpleNamespace:
-    """What `deploy_engine` needs: compiled afresh, unless ape's cache is what the last call here made of these sources.
-
-    With `tail`, also what methodologies with a tail need. The cache alone misses a change in an imported module.
-    """
-    import ape
-
-    def digest() -> str:
-        files = [*sorted(Path(ape.project.path, "contracts").rglob("*")), cache]
-        return hashlib.sha256(b"".join(bytes(f) + f.read_bytes() for f in files if f.is_file())).hexdigest()
-
-    cache = Path(ape.project.manifest_path)
-    stamp = cache.with_name("contracts.sha256")
-    known = stamp.is_file() and stamp.read_text(encoding="ascii") == digest()
-    names = (*CONTRACTS, *(TAIL_CONTRACTS if tail else ()))
-    contracts = ape.project.load_contracts(*[f"contracts/{name}.vy" for name in names], use_cache=known)
-    stamp.write_text(digest(), encoding="ascii")
-    return SimpleNamespace(**contracts)
 
 
 def deploy_engine(

@@ -33,6 +33,7 @@ from scripts import (  # noqa: E402
     chapter_package,
     chapter_volatility,
     chapter_waterfall,
+    compiled,
     crash,
     market_path,
     report,
@@ -63,7 +64,7 @@ def set_stage(console: Console) -> tuple[SimpleNamespace, story.Stage]:
     snapshots = [case.read_market(name) for name in market_path.SNAPSHOTS]
     path = market_path.Path.through(snapshots, chapter_life.expiries(snapshots[0]))
     with progress_bar(console, "compiling the contracts", None) as (progress, task):
-        contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
+        contracts = compiled.load()
         progress.update(task, description="deploying the protocol")
         house = methodology.load("house")
         return contracts, story.set_stage(contracts, ape.accounts.test_accounts[0], house, path)

@@ -10,7 +10,6 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ape
@@ -25,7 +24,7 @@ from rich.table import Table
 
 from python_model import methodology, scenario_set
 from python_model.scenario_set import ScenarioSet, ScenarioSetError
-from scripts import chain, protocol
+from scripts import chain, compiled, protocol
 from scripts.options import NetworkCommand, read_account, read_address, read_contract, unlock, wrong
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -330,9 +329,8 @@ def cli(
             soft_wrap=True,
         )
 
-    # The cache misses a change in an imported module.
     with console.status("Compiling"), logger.at_level(LogLevel.WARNING):
-        contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
+        contracts = compiled.load()
     known = None if addresses is None else existing_tokens(contracts, addresses)
 
     sent = len(ape.chain.history[account.address].sessional)

@@ -11,10 +11,8 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import ape
 import click
 from ape.cli import network_option
 from ape.logging import LogLevel, logger
@@ -26,7 +24,7 @@ if str(ROOT) not in sys.path:  # ape has the project on the path only while it r
 
 from python_model import methodology  # noqa: E402
 from python_model.keeper import Policy  # noqa: E402
-from scripts import protocol  # noqa: E402
+from scripts import compiled, protocol  # noqa: E402
 from scripts.chain_state import ChainError, World, is_preset  # noqa: E402
 from scripts.keeper_records import Hedge, Journal, Metrics  # noqa: E402
 from scripts.keeping import GWEI, Keeper, connect  # noqa: E402
@@ -67,9 +65,8 @@ def read_deployment(path: Path, provider: Any) -> protocol.Protocol:
     """The contracts of a deployment file on the connected chain."""
     if not path.is_file():
         raise wrong("deployment", f"{path}: no such file; `make deploy` writes one, --deployment names another")
-    # Only interfaces are needed, so that what ape has compiled before will do.
     with logger.at_level(LogLevel.ERROR):
-        contracts = SimpleNamespace(**ape.project.load_contracts())
+        contracts = compiled.load()
     try:
         return protocol.load(path, contracts)
     except protocol.DeploymentError as error:

@@ -32,7 +32,7 @@ from python_model import case as cases  # noqa: E402
 from python_model import methodology  # noqa: E402
 from python_model.case import Case, CaseError  # noqa: E402
 from python_model.portfolio import Position, net  # noqa: E402
-from scripts import chain, explanation  # noqa: E402
+from scripts import chain, compiled, explanation  # noqa: E402
 from scripts.desk import AssessmentError, Desk, Outcome, one_line  # noqa: E402
 
 # Columns from which on a console has room for the bounds.
@@ -301,8 +301,9 @@ def perform(jobs: list[Job], network: str | None, account: str | None) -> list[t
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task("compiling", total=len(good))
+        has_tail = any(preset.tail is not None for preset in presets.values())
         try:
-            contracts = chain.load_contracts(tail=any(preset.tail is not None for preset in presets.values()))
+            contracts = compiled.load(*chain.CONTRACTS, *(chain.TAIL_CONTRACTS if has_tail else ()))
             progress.update(task, description="deploying")
             desk = Desk(contracts, sender, presets)
         except (RuntimeError, OSError, ApeException) as error:

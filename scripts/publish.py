@@ -30,7 +30,7 @@ from rich.table import Table
 
 from python_model import calibration, case, listing, methodology, option_chain, snapshots, svi
 from python_model.portfolio import SECONDS_PER_YEAR, SVI, Expiry, Market, Underlying
-from scripts import chain, feed, protocol
+from scripts import chain, compiled, feed, protocol
 from scripts.options import NetworkCommand, read_account, unlock, wrong
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -232,10 +232,10 @@ def read_signers(aliases: Sequence[str], provider: Any) -> dict[str, Any]:
     return {alias: read_account(alias, provider, "signer") for alias in aliases}
 
 
-def compiled(console: Console, use_cache: bool) -> SimpleNamespace:
-    """Every contract by name. The cache misses a change in an imported module: it is good for calls, not to deploy."""
+def load_contracts(console: Console) -> SimpleNamespace:
+    """Every contract by name."""
     with console.status("Compiling"), logger.at_level(LogLevel.WARNING):
-        return SimpleNamespace(**ape.project.load_contracts(use_cache=use_cache))
+        return compiled.load()
 
 
 def find_feed(
@@ -246,13 +246,13 @@ def find_feed(
     is_local = path is None and provider.network.is_dev
     file = path or ROOT / "build" / "deployments" / f"{provider.chain_id}.json"
     if is_local and not file.is_file():
-        return stage(compiled(console, False), market, chosen, relayer, console)
+        return stage(load_contracts(console), market, chosen, relayer, console)
     try:
-        deployed = protocol.load(file, compiled(console, True))
+        deployed = protocol.load(file, load_contracts(console))
     except protocol.DeploymentError as error:
         # A file of an earlier run of a local chain says nothing of this one.
         if is_local:
-            return stage(compiled(console, False), market, chosen, relayer, console)
+            return stage(load_contracts(console), market, chosen, relayer, console)
         raise wrong("deployment", str(error)) from None
     return Feed(deployed, choose(deployed, accounts), relayer)
 

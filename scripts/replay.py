@@ -9,7 +9,6 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ape
@@ -27,7 +26,7 @@ import numpy as np  # noqa: E402
 from python_model import history, methodology, replay  # noqa: E402
 from python_model.history import HistoryError  # noqa: E402
 from python_model.volatility import Terms  # noqa: E402
-from scripts import report, series  # noqa: E402
+from scripts import compiled, report, series  # noqa: E402
 from scripts.chapter_volatility import date, share  # noqa: E402
 from scripts.replay_chapters import Replay, replay_chapters, weeks_on_chain  # noqa: E402
 
@@ -117,7 +116,7 @@ def cli(provider: Any, data: Path, out: Path, weeks: int, rewrite_week: bool) ->
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         compiling = progress.add_task("compiling the contracts", total=None)
-        contracts = SimpleNamespace(**ape.project.load_contracts(use_cache=False))
+        contracts = compiled.load()
         progress.update(compiling, total=1, completed=1)
         hours = sum(fall.stop + 1 - fall.start for r in replays for fall in r.weeks[:weeks])
         publishing = progress.add_task("the worst weeks through the contract", total=hours)

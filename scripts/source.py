@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ape
@@ -26,13 +25,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from scripts import chain, protocol
+from scripts import chain, compiled, protocol
 from scripts.adapters import ONE, Adapter, Spot, ask, chainlink_adapter, failed, pyth_adapter
 from scripts.options import NetworkCommand, read_account, unlock, wrong
 
 ROOT = Path(__file__).resolve().parents[1]
-# What is deployed, and so compiled afresh: the cache misses a change in an imported module.
-FRESH = ("ChainlinkSource", "PythSource", "OracleFeed")
 # `IMarketData.Terms`, in order.
 TERMS = (
     *("heartbeat_seconds", "forward_heartbeat_seconds", "surface_heartbeat_seconds"),
@@ -88,9 +85,7 @@ def find_target(path: Path | None, underlying: str, provider: Any, console: Cons
     """The underlying of a deployment file that is to have another source."""
     path = (path or ROOT / "build" / "deployments" / f"{provider.chain_id}.json").resolve()
     with console.status("Compiling"), logger.at_level(LogLevel.WARNING):
-        cached = ape.project.load_contracts()
-        fresh = ape.project.load_contracts(*(f"contracts/feeds/{name}.vy" for name in FRESH), use_cache=False)
-        contracts = SimpleNamespace(**cached | fresh)
+        contracts = compiled.load()
     try:
         deployed = protocol.load(path, contracts)
     except protocol.DeploymentError as error:

@@ -3,22 +3,18 @@
 The chain is Anvil, which ape starts on a port of its own when a test first needs it and stops at the end.
 """
 
-import fcntl
-import hashlib
-import json
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import ape
 import pytest
-from ape.contracts import ContractContainer
 from ape.managers.chain import ChainManager
-from ethpm_types import ContractType
 from hypothesis import HealthCheck, settings
+
+from scripts import compiled
 
 # Speed on a shared machine says nothing of correctness, so no deadline. A failure prints a blob that reproduces it.
 COMMON: dict[str, Any] = {
@@ -80,42 +76,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SessionMinesNothing())
 
 
-ROOT = Path(__file__).resolve().parents[1]
-COMPILED = ROOT / ".cache"
-
-
-def source_digest() -> str:
-    """A name for the sources of all contracts, the tools that compile them and how they are told to."""
-    digest = hashlib.sha256()
-    for path in (
-        *sorted((ROOT / "contracts").rglob("*.vy*")),
-        ROOT / "requirements.lock",
-        ROOT / "ape-config.yaml",
-    ):
-        digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
-    return digest.hexdigest()[:20]
-
-
 @pytest.fixture(scope="session")
 def project_contracts() -> SimpleNamespace:
-    """Every deployable by name (`project_contracts.MarginEngine`), compiled once for the sources as they are.
-
-    Ape's own cache misses a change in an imported module; this one is of the digest of all of them, and processes that
-    share the tests wait for the one that compiles.
-    """
-    COMPILED.mkdir(exist_ok=True)
-    path = COMPILED / f"contracts-{source_digest()}.json"
-    with (COMPILED / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            for old in COMPILED.glob("contracts-*.json"):
-                old.unlink()
-            compiled = ape.project.load_contracts(use_cache=False)
-            rows = {name: container.contract_type.model_dump(mode="json") for name, container in compiled.items()}
-            path.with_suffix(".new").write_text(json.dumps(rows))
-            path.with_suffix(".new").rename(path)
-        rows = json.loads(path.read_text())
-    return SimpleNamespace(**{name: ContractContainer(ContractType.model_validate(row)) for name, row in rows.items()})
+    """Every deployable by name (`project_contracts.MarginEngine`), compiled once for the sources as they are."""
+    return compiled.load()
 
 
 @pytest.fixture(scope="session")

@@ -33,17 +33,16 @@ NAMES = (
     *TAILS,
 )
 
-# A user who has only the deployment file. The contracts are in the cache, as the deployment has just compiled them.
+# A user who has only the deployment file.
 USER = """
 import json, sys
-from types import SimpleNamespace
 import ape
 from python_model.portfolio import Mode
-from scripts import protocol
+from scripts import compiled, protocol
 
 network, file = sys.argv[1:]
 with ape.networks.parse_network_choice(network):
-    loaded = protocol.load(file, SimpleNamespace(**ape.project.load_contracts()))
+    loaded = protocol.load(file, compiled.load())
     user = ape.accounts.load("deployer")
     user.set_autosign(True)
     account = protocol.create_account(loaded, user, Mode.MAX)
