@@ -96,7 +96,7 @@ $(UV):
 
 $(VENV)/.stamp: requirements.lock | $(UV)
 	test -x $(VENV)/bin/python || $(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) $(VENV)
-	$(UV) pip sync --quiet --require-hashes --python $(VENV)/bin/python requirements.lock
+	$(UV) pip sync --quiet --require-hashes --compile-bytecode --python $(VENV)/bin/python requirements.lock
 	touch $@
 
 node_modules/.stamp: package-lock.json

@@ -47,8 +47,8 @@ def load(*names: str) -> SimpleNamespace:
         rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         missing = [sources[name].relative_to(ROOT) for name in names or sources if name not in rows]
         if missing:
-            compiled = ape.project.load_contracts(*missing, use_cache=False)
-            rows |= {n: c.contract_type.model_dump(mode="json", exclude=UNREAD) for n, c in compiled.items()}
+            compiled = ape.compilers.compile(missing, project=ape.project)
+            rows |= {contract.name: contract.model_dump(mode="json", exclude=UNREAD) for contract in compiled}
             new = path.with_suffix(".new")
             new.write_text(json.dumps(rows), encoding="utf-8")
             for old in FOLDER.glob("contracts-*.json"):

@@ -48,13 +48,13 @@ def test_another_source_tool_or_setting_has_another_name(copy, changed):
 def test_only_what_is_named_is_compiled_and_only_once(copy, monkeypatch):
     """What a changed source has left behind is gone."""
     asked = []
-    compile_contracts = compiled.ape.project.load_contracts
+    compile_contracts = type(compiled.ape.compilers).compile
 
-    def counted(*paths, **options):
+    def counted(manager, paths, **options):
         asked.append([path.stem for path in paths])
-        return compile_contracts(*paths, **options)
+        return compile_contracts(manager, paths, **options)
 
-    monkeypatch.setattr(type(compiled.ape.project), "load_contracts", lambda self, *p, **o: counted(*p, **o))
+    monkeypatch.setattr(type(compiled.ape.compilers), "compile", counted)
     assert vars(compiled.load("InterestRates")).keys() == {"InterestRates"}
     assert vars(compiled.load("Aggregator", "InterestRates")).keys() == {"Aggregator", "InterestRates"}
     compiled.load("Aggregator")
