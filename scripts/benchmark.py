@@ -205,7 +205,7 @@ class Bench:
         state, preset, rows = market(2, tuple(NAMES)), methodology.load("max"), scenario_set.synthetic()
         data = self.sender.deploy(contracts.Methodology, *chain.methodology_arguments(preset, NAMES))
         reads = (deployment.market_data, data, deployment.kernel)
-        tails = protocol.deploy_tails(contracts, self.sender.deploy, preset, NAMES, rows, reads)
+        tails = self.judges = protocol.deploy_tails(contracts, self.sender.deploy, preset, NAMES, rows, reads)
         now = self.provider.get_block("latest").timestamp + 10
         self.provider.set_timestamp(now)
         clock = chain.publish(deployment, state, now)
@@ -220,6 +220,12 @@ class Bench:
                 row = self.row(f"{name}_{len(rows)}x{count}", gas, **fields, rows=len(rows))
                 row["gas_per_cell"] = round(gas / (count * (grid + len(rows))), 1)
                 row["gas_per_leg"] = round(gas / count, 1)
+
+    def bytecode(self) -> dict[str, int]:
+        """Bytes of what is on the chain, by contract, once there are tails."""
+        containers = {k: v for k, v in (protocol.CONTAINERS | protocol.TAIL_CONTAINERS).items() if v != "Token"}
+        deployed = self.p.contracts | vars(self.judges)
+        return {v: len(bytes(self.provider.get_code(deployed[k].address))) for k, v in containers.items()}
 
     def packages(self, expiries: int, clock: chain.Clock) -> None:
         """Four legs in one order between two accounts of sixteen legs each: of those that both have, then new ones."""
@@ -559,11 +565,7 @@ def cli(out: Path, cases: int, keep: bool) -> None:
         task = progress.add_task("measuring", total=73)
         result = measure_gas(contracts, ape.accounts.test_accounts[0], lambda: progress.advance(task))
         bench = result.pop("bench")
-        result["bytecode"] = {
-            name: len(bytes(bench.provider.get_code(contract.address)))
-            for name, contract in bench.p.contracts.items()
-            if name not in ("quote", "weth")
-        }
+        result["bytecode"] = bench.bytecode()
         result["accuracy"] = accuracy(bench, cases)
         result["model"] = {**model_speed(), "screening": screening_speed()}
     show(console, result)
