@@ -14,7 +14,7 @@ from eth_utils.crypto import keccak
 from web3.exceptions import Web3Exception
 
 from scripts import chain, protocol
-from scripts.options import read_contract, wrong
+from scripts.options import failed, read_contract, wrong
 
 ONE = 10**12
 # Bounds of the adapters' constructors.
@@ -63,12 +63,6 @@ def moment(time: int) -> str:
         return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (OverflowError, ValueError, OSError):
         return str(time)
-
-
-def failed(step: str, error: Exception, undone: str = "") -> click.ClickException:
-    """The error of a call or a transaction, in one line."""
-    why = getattr(error, "revert_message", None) or " ".join(str(error).split())
-    return click.ClickException(f"{step}: {why}{undone}")
 
 
 def read_seconds(option: str, seconds: int, least: int = 1, greatest: int = MAX_SECONDS) -> int:

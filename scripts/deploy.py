@@ -22,61 +22,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from python_model import methodology, scenario_set
-from python_model.scenario_set import ScenarioSet, ScenarioSetError
+from python_model.scenario_set import ScenarioSet
 from scripts import chain, compiled, protocol
-from scripts.options import NetworkCommand, read_account, read_address, read_contract, unlock, wrong
+from scripts.options import (
+    MAINNETS,
+    NetworkCommand,
+    check_funds,
+    read_account,
+    read_address,
+    read_contract,
+    read_methodology,
+    unlock,
+    wrong,
+)
+from scripts.tail_options import TAIL_GAS, read_scenarios, scenarios_row
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE_LIMIT = 24_576  # EIP-170, bytes of runtime code
-# What everything takes, and a scenario set with what reads it, rounded up: a deployment that stops half-way has cost
-# money and is worth nothing.
-GAS, TAIL_GAS = 75_000_000, 30_000_000
+# What everything takes but tails, rounded up: a deployment that stops half-way has cost money and is worth nothing.
+GAS = 75_000_000
 MAX_UNDERLYINGS = 255
 MAX_DECIMALS = 18
 MAX_SIGNERS = 16
-# Chains on which tokens have worth, by chain id: a token that anyone may mint has no place there.
-MAINNETS = {
-    1: "Ethereum",
-    10: "OP Mainnet",
-    25: "Cronos",
-    56: "BNB Smart Chain",
-    100: "Gnosis",
-    130: "Unichain",
-    137: "Polygon",
-    146: "Sonic",
-    250: "Fantom",
-    324: "ZKsync Era",
-    480: "World Chain",
-    999: "HyperEVM",
-    1088: "Metis",
-    1101: "Polygon zkEVM",
-    1284: "Moonbeam",
-    5000: "Mantle",
-    8453: "Base",
-    34443: "Mode",
-    42161: "Arbitrum One",
-    42170: "Arbitrum Nova",
-    42220: "Celo",
-    43114: "Avalanche",
-    57073: "Ink",
-    59144: "Linea",
-    80094: "Berachain",
-    81457: "Blast",
-    534352: "Scroll",
-    7777777: "Zora",
-}
-
-
-def read_methodology(name: str) -> methodology.Methodology:
-    """A preset by name."""
-    try:
-        preset = methodology.load(name)
-    except methodology.MethodologyError as error:
-        raise wrong("methodology", str(error)) from None
-    if preset.tail is not None:
-        raise wrong("methodology", f"{name} is what accounts choose by their mode: deploy a grid, with --scenarios")
-    return preset
 
 
 def read_underlyings(text: str) -> dict[str, int]:
@@ -89,29 +56,6 @@ def read_underlyings(text: str) -> dict[str, int]:
     if len(listed) > MAX_UNDERLYINGS:
         raise wrong("underlyings", f"at most {MAX_UNDERLYINGS} (got {len(listed)})")
     return chain.ids(listed)
-
-
-def read_scenarios(text: str | None, names: dict[str, int], provider: Any) -> ScenarioSet | None:
-    """The scenario set of the modes VAR and MAX: a file, or the made-up one, which is the default of local chains."""
-    text = text or ("synthetic" if provider.network.is_dev else None)
-    if text is None:
-        return None
-    if text == "synthetic":
-        if provider.chain_id in MAINNETS:
-            raise wrong(
-                "scenarios", f"a made-up set margins nobody on {MAINNETS[provider.chain_id]}; build one of the past "
-                "with `ape run scenarios` and pass its file"
-            )  # fmt: skip
-        rows = scenario_set.synthetic()
-    else:
-        try:
-            rows = scenario_set.read(Path(text))
-        except ScenarioSetError as error:
-            raise wrong("scenarios", str(error)) from None
-    known = [name for name in rows.underlyings if name in names]
-    if not known:
-        raise wrong("scenarios", f"has rows of {', '.join(rows.underlyings)}, but of none of --underlyings")
-    return rows
 
 
 def read_signers(text: str | None, threshold: int | None, account: Any, provider: Any) -> tuple[list[str], int]:
@@ -174,17 +118,6 @@ def read_out(path: Path, provider: Any) -> Path:
     return path
 
 
-def check_funds(account: Any, provider: Any, gas: int) -> None:
-    """Refuse an account that cannot pay for so much gas at the price of now."""
-    price, balance = provider.gas_price, account.balance
-    if balance < gas * price:
-        raise wrong(
-            "account",
-            f"{account.address} has {balance / 1e18:.6f} ETH on chain {provider.chain_id}; a deployment takes up to "
-            f"{gas * price / 1e18:.6f} ({gas / 1e6:.0f} million gas at {price / 1e9:.3g} gwei), so send it some",
-        )
-
-
 def existing_tokens(contracts: Any, addresses: tuple[str, str]) -> protocol.Tokens:
     """The tokens at two addresses, which must answer as ERC-20 tokens with decimals do."""
     found = []
@@ -229,10 +162,7 @@ def describe(
         receipt = created.get(address)
         return {"address": address, "transaction": receipt.txn_hash if receipt else None}
 
-    scenarios = None
-    if rows is not None and deployed.tails is not None:
-        digest = "0x" + deployed.tails.scenario_set.digest().hex()
-        scenarios = {"name": rows.name, "version": rows.version, "rows": len(rows), "digest": digest}
+    scenarios = None if rows is None or deployed.tails is None else scenarios_row(rows, deployed.tails)
     tokens = ("quote", "weth")
     contracts = {key: row(c.address) for key, c in deployed.contracts.items() if key not in tokens}
     evidence = {f"evidence_{i}": row(address) for i, address in enumerate(deployed.liquidation.evidence(), 1)}
@@ -294,7 +224,7 @@ def table(description: dict[str, Any], receipts: list[Any], provider: Any) -> Ta
     "--scenarios",
     metavar="PATH",
     help="Scenario set of the account modes VAR and MAX, as `ape run scenarios` writes it, or `synthetic`, the default "
-    "of local chains; without one no account can have these modes.",
+    "of local chains; without one no account can have these modes until `ape run tails` gives one.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Deployment file [build/deployments/<chain id>.json].")
 def cli(

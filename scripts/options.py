@@ -11,10 +11,50 @@ from ape.exceptions import AccountsError, ConfigError, NetworkError, ProviderErr
 from ape.logging import LogLevel, logger
 from web3 import Web3
 
+from python_model import methodology
+
+# Chains on which tokens have worth, by chain id: a token that anyone may mint has no place there.
+MAINNETS = {
+    1: "Ethereum",
+    10: "OP Mainnet",
+    25: "Cronos",
+    56: "BNB Smart Chain",
+    100: "Gnosis",
+    130: "Unichain",
+    137: "Polygon",
+    146: "Sonic",
+    250: "Fantom",
+    324: "ZKsync Era",
+    480: "World Chain",
+    999: "HyperEVM",
+    1088: "Metis",
+    1101: "Polygon zkEVM",
+    1284: "Moonbeam",
+    5000: "Mantle",
+    8453: "Base",
+    34443: "Mode",
+    42161: "Arbitrum One",
+    42170: "Arbitrum Nova",
+    42220: "Celo",
+    43114: "Avalanche",
+    57073: "Ink",
+    59144: "Linea",
+    80094: "Berachain",
+    81457: "Blast",
+    534352: "Scroll",
+    7777777: "Zora",
+}
+
 
 def wrong(option: str, why: str) -> click.UsageError:
     """The error of an option: its name, what is wrong and what to do."""
     return click.UsageError(f"--{option}: {why}")
+
+
+def failed(step: str, error: Exception, undone: str = "") -> click.ClickException:
+    """The error of a call or a transaction, in one line."""
+    why = getattr(error, "revert_message", None) or " ".join(str(error).split())
+    return click.ClickException(f"{step}: {why}{undone}")
 
 
 def read_address(option: str, address: str) -> str:
@@ -60,6 +100,28 @@ def unlock(account: Any, option: str = "account") -> None:
     except AccountsError:
         variable = f"APE_ACCOUNTS_{account.alias}_PASSPHRASE"
         raise wrong(option, f"wrong passphrase for {account.alias!r}; set {variable}, or type it") from None
+
+
+def read_methodology(name: str) -> methodology.Methodology:
+    """A preset by name."""
+    try:
+        preset = methodology.load(name)
+    except methodology.MethodologyError as error:
+        raise wrong("methodology", str(error)) from None
+    if preset.tail is not None:
+        raise wrong("methodology", f"{name} is what accounts choose by their mode: deploy a grid, with --scenarios")
+    return preset
+
+
+def check_funds(account: Any, provider: Any, gas: int) -> None:
+    """Refuse an account that cannot pay for so much gas at the price of now."""
+    price, balance = provider.gas_price, account.balance
+    if balance < gas * price:
+        raise wrong(
+            "account",
+            f"{account.address} has {balance / 1e18:.6f} ETH on chain {provider.chain_id}; a deployment takes up to "
+            f"{gas * price / 1e18:.6f} ({gas / 1e6:.0f} million gas at {price / 1e9:.3g} gwei), so send it some",
+        )
 
 
 class NetworkCommand(ConnectedProviderCommand):

@@ -9,14 +9,11 @@ What it would say is asked before anything is sent: the node deploys it for the 
 
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ape
 import click
 from ape.cli import network_option
 from ape.exceptions import ApeException
@@ -26,8 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts import chain, compiled, protocol
-from scripts.adapters import ONE, Adapter, Spot, ask, chainlink_adapter, failed, pyth_adapter
+from scripts.adapters import ONE, Adapter, Spot, ask, chainlink_adapter, pyth_adapter
 from scripts.options import NetworkCommand, read_account, unlock, wrong
+from scripts.sending import Sending, rewrite, transaction_of
 
 ROOT = Path(__file__).resolve().parents[1]
 # `IMarketData.Terms`, in order.
@@ -198,56 +196,6 @@ def verdict(target: Target, source: Spot, before: Spot | None) -> str:
 
 
 # --------------------------------------------------------------------------------------------------- what is changed
-
-
-def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the deployment file as a whole or not at all: whoever reads it meanwhile reads the old or the new one."""
-    content = read_file(path)
-    change(content)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-class Sending:
-    """Transactions one after the other; an error says which one failed, and what stands on the chain for nothing."""
-
-    def __init__(self, account: Any, console: Console) -> None:
-        self.account, self.console = account, console
-        self.created: list[str] = []
-
-    def send(self, step: str, act: Callable[[], Any]) -> Any:
-        """What `act`, a transaction, returns."""
-        try:
-            # Of an unlocked account ape would warn at each signature that it is.
-            with self.console.status(step), logger.at_level(LogLevel.ERROR):
-                return act()
-        except ApeException as error:
-            raise failed(step, error, self.unused()) from error
-
-    def unused(self) -> str:
-        """What an error has to say of what was deployed before it."""
-        return f" (deployed, but not in use: {', '.join(self.created)})" if self.created else ""
-
-    def create(self, container: Any, *arguments: Any) -> Any:
-        """A new contract."""
-        contract = self.send(container.name, lambda: self.account.deploy(container, *arguments))
-        self.created.append(f"{container.name} {contract.address}")
-        return contract
-
-
-def transaction_of(contract: Any, account: Any) -> str:
-    """The hash of the transaction that created a contract in this run."""
-    receipts = ape.chain.history[account.address].sessional
-    return next(str(r.txn_hash) for r in reversed(receipts) if r.contract_address == contract.address)
 
 
 def name_second_source(target: Target, source: str, sending: Sending) -> None:

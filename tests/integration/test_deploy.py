@@ -147,7 +147,13 @@ def test_accounts_can_choose_the_tail_of_the_set(file, addresses, node):
     rows = scenario_set.synthetic()
     digest = scenario_set.hashed(*chain.scenario_set_arguments(rows, file["underlyings"]))
     assert int(digest, 16) == node.number(addresses["scenario_set"], "digest()")
-    assert file["scenarios"] == {"name": rows.name, "version": rows.version, "rows": len(rows), "digest": digest}
+    assert file["scenarios"] == {
+        "name": rows.name,
+        "version": rows.version,
+        "rows": len(rows),
+        "digest": digest,
+        "file_digest": rows.digest,
+    }
     assert node.ask(addresses["tail_scan"], "scenario_set") == addresses["scenario_set"]
     for engine, data in (("var_engine", "var_methodology"), ("max_engine", "methodology")):
         assert node.ask(addresses[engine], "tail_scan") == addresses["tail_scan"]
