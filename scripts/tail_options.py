@@ -33,7 +33,7 @@ def read_scenarios(text: str | None, names: dict[str, int], provider: Any) -> Sc
             raise wrong("scenarios", str(error)) from None
     known = [name for name in rows.underlyings if name in names]
     if not known:
-        raise wrong("scenarios", f"has rows of {', '.join(rows.underlyings)}, but of none of --underlyings")
+        raise wrong("scenarios", f"has rows of {', '.join(rows.underlyings)}, but of none of {', '.join(names)}")
     return rows
 
 

@@ -357,7 +357,7 @@ def test_scenario_sets_that_cannot_be(ape_chain, tmp_path):
     for text, ids, provider, why in (
         ("synthetic", names, main, "a made-up set margins nobody on Ethereum"),
         (str(tmp_path / "none.csv"), names, live, f"{tmp_path / 'none.csv'}: cannot be read"),
-        (str(path), {"SOL": 1}, live, "has rows of ETH, BTC, but of none of --underlyings"),
+        (str(path), {"SOL": 1}, live, "has rows of ETH, BTC, but of none of SOL"),
     ):
         assert refusal(deploy.read_scenarios, text, ids, provider).startswith(f"--scenarios: {why}")
     assert refusal(deploy.read_methodology, "var").startswith(
