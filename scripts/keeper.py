@@ -28,7 +28,7 @@ from scripts import compiled, protocol  # noqa: E402
 from scripts.chain_state import ChainError, World, is_preset  # noqa: E402
 from scripts.keeper_records import Hedge, Journal, Metrics  # noqa: E402
 from scripts.keeping import GWEI, Keeper, connect  # noqa: E402
-from scripts.options import NetworkCommand, read_account, unlock, wrong  # noqa: E402
+from scripts.options import NetworkCommand, read_account, read_methodology, unlock, wrong  # noqa: E402
 from scripts.wallet import ApeWallet  # noqa: E402
 
 DEFAULT = Policy()
@@ -75,12 +75,7 @@ def read_deployment(path: Path, provider: Any) -> protocol.Protocol:
 
 def read_method(name: str, world: World) -> methodology.Methodology:
     """The preset of the engine, which has to be that of the chain."""
-    try:
-        preset = methodology.load(name)
-    except methodology.MethodologyError as error:
-        raise wrong("methodology", str(error)) from None
-    if preset.tail is not None:
-        raise wrong("methodology", f"{name!r} has a tail, which a keeper does not look at; name a preset without one")
+    preset = read_methodology(name)
     head = world.head()
     (compiled,) = world.node.sure([(world.views["compiled"], ())], head.tag)
     if not is_preset(compiled, preset, world.deployed.names):

@@ -103,13 +103,13 @@ def unlock(account: Any, option: str = "account") -> None:
 
 
 def read_methodology(name: str) -> methodology.Methodology:
-    """A preset by name."""
+    """A preset by name, which must be a grid: a tail is no methodology of a deployment."""
     try:
         preset = methodology.load(name)
     except methodology.MethodologyError as error:
         raise wrong("methodology", str(error)) from None
     if preset.tail is not None:
-        raise wrong("methodology", f"{name} is what accounts choose by their mode: deploy a grid, with --scenarios")
+        raise wrong("methodology", f"{name} is what accounts choose by their mode; name a preset without a tail")
     return preset
 
 
